@@ -1,0 +1,1 @@
+//! libfabric for Rust.
