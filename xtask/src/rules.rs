@@ -1,0 +1,4 @@
+//! `cargo xtask rules`.
+pub fn run(_list: bool) -> Result<(), String> {
+    Err("not yet".into())
+}

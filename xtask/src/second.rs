@@ -1,0 +1,71 @@
+//! The second libfabric generation: the host's test binaries, run in the trixie chroot.
+//!
+//! Both builds run there: the linked one, bound to the symbol versions of the library it was built
+//! with, and the one that loads the library at run time.
+
+use crate::cargo::{self, Artifact, Tally, tally};
+use crate::chroot::Chroot;
+use crate::examples;
+use crate::run::{MINUTE, tee};
+
+/// Both builds, one after the other: they share the place where the `ofi` command is put.
+pub fn run(quick: bool) -> Result<Tally, String> {
+    let mut sum = linked(quick)?;
+    sum += loaded(quick)?;
+    Ok(sum)
+}
+
+/// The build that is linked with the system's libfabric.
+pub fn linked(quick: bool) -> Result<Tally, String> {
+    all("linked", &[], quick)
+}
+
+/// The build that loads libfabric at run time.
+pub fn loaded(quick: bool) -> Result<Tally, String> {
+    all("dlopen", &["--features", "dlopen"], quick)
+}
+
+fn all(build: &str, args: &[&str], quick: bool) -> Result<Tally, String> {
+    let chroot = Chroot::trixie(&[])?;
+    let version = chroot.libfabric()?;
+    if !version.starts_with("2.") {
+        return Err(format!("the chroot holds libfabric {version}, not 2.x"));
+    }
+    println!("libfabric {version}, {build} build");
+    let (mut sum, mut failed) = (Tally::default(), Vec::new());
+    for artifact in cargo::test_binaries(args)? {
+        let result = if artifact.example {
+            if quick {
+                continue;
+            } else {
+                examples::check(&artifact, Some(&chroot))
+            }
+        } else {
+            one(&chroot, &artifact, quick)
+        };
+        match result {
+            Ok(tally) => sum += tally,
+            Err(error) => failed.push(format!("{} ({build}): {error}", artifact.name)),
+        }
+    }
+    if failed.is_empty() {
+        Ok(sum)
+    } else {
+        Err(format!("{sum}; {}", failed.join("\n")))
+    }
+}
+
+fn one(chroot: &Chroot, artifact: &Artifact, quick: bool) -> Result<Tally, String> {
+    let mut command = chroot.command(&artifact.package, &artifact.program);
+    command.env("CARGO_MANIFEST_DIR", &artifact.package);
+    if quick {
+        command.env("OFI_TEST_QUICK", "1");
+    }
+    println!("--- {} in the chroot", artifact.name);
+    let done = tee(&mut command, 25 * MINUTE)?;
+    let tally = tally(&done.stdout);
+    if done.status.success() && tally.failed == 0 {
+        return Ok(tally);
+    }
+    Err(format!("{}, {tally}", done.status))
+}

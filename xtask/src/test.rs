@@ -1,0 +1,72 @@
+//! `cargo xtask test`: the whole suite against the system's libfabric, or in the trixie chroot.
+
+use pico_args::Arguments;
+
+use crate::cargo::{Tally, cargo, tally};
+use crate::run::{MINUTE, tee};
+use crate::{examples, second, setup};
+
+/// The command, with its arguments.
+pub fn command(mut args: Arguments) -> Result<(), String> {
+    let quick = args.contains("--quick");
+    let generation: Option<u32> = args
+        .opt_value_from_str("--libfabric")
+        .map_err(|error| error.to_string())?;
+    crate::finish(args)?;
+    setup::ensure(setup::Level::Test)?;
+    let result = match generation {
+        None | Some(1) => suite(quick),
+        Some(2) => second::run(quick),
+        Some(other) => return Err(format!("--libfabric {other}: there is 1 and 2")),
+    };
+    report(result)
+}
+
+/// Everything that `cargo test` runs, then the examples with their output checked.
+pub fn suite(quick: bool) -> Result<Tally, String> {
+    let mut sum = tests(quick)?;
+    if !quick {
+        sum += doc_tests()?;
+        sum += examples::run(&[])?;
+    }
+    Ok(sum)
+}
+
+/// Unit and integration tests of every package.
+pub fn tests(quick: bool) -> Result<Tally, String> {
+    let mut command = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+    if quick {
+        command.env("OFI_TEST_QUICK", "1");
+    }
+    judge(&mut command)
+}
+
+/// The examples in the documentation.
+pub fn doc_tests() -> Result<Tally, String> {
+    judge(&mut cargo(&[
+        "test",
+        "--workspace",
+        "--doc",
+        "--no-fail-fast",
+    ]))
+}
+
+/// Runs a command that prints `test result:` lines and turns them into a verdict.
+pub fn judge(command: &mut std::process::Command) -> Result<Tally, String> {
+    let done = tee(command, 25 * MINUTE)?;
+    let tally = tally(&done.stdout);
+    if done.status.success() && tally.failed == 0 {
+        return Ok(tally);
+    }
+    Err(format!("{}: {tally}", done.status))
+}
+
+fn report(result: Result<Tally, String>) -> Result<(), String> {
+    let tally = result?;
+    println!("{tally}");
+    if tally.passed == 0 {
+        Err("no test ran".to_owned())
+    } else {
+        Ok(())
+    }
+}
