@@ -1,0 +1,1 @@
+//! fi_trigger.h: its inline functions.
