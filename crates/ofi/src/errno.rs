@@ -17,7 +17,6 @@ macro_rules! errnos {
         impl Errno {
             $(
                 #[doc = $doc]
-                #[doc(alias = stringify!($c))]
                 pub const $name: Errno = Errno(ofi_sys::$c as i32);
             )*
 
