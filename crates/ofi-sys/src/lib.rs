@@ -38,6 +38,20 @@
 //! - **C.** The version asked of [`fi_getinfo`] is `min(NEWEST_VERSION, fi_version())`: it decides
 //!   the layout of everything that follows.
 //!
+//! # Safety of the inline functions
+//!
+//! Who calls one states that
+//!
+//! - the object is live, was made by libfabric (or has tables of functions of its own), and is of
+//!   the class named, so that its fields up to the table exist;
+//! - the arguments are what the function's manual page asks for, and memory that an operation uses
+//!   stays valid until its completion;
+//! - threads meet only as the domain's threading mode allows.
+//!
+//! What providers may leave out answers `-FI_ENOSYS`: every function newer than 1.17, those of
+//! `fi_cm.h`, `fi_collective.h`, and of the tables that an endpoint has only for a capability it
+//! was opened with (tagged, RMA, atomic). C crashes in most of these.
+//!
 //! # Finding libfabric
 //!
 //! By default pkg-config finds it when the program is built, and the program runs with that
@@ -58,19 +72,18 @@ mod generated;
 mod ops;
 mod symbols;
 
-// One file per C header, in the order of the headers.
-mod fabric;
+// One file per C header, its functions in the header's order; fi_trigger.h has none.
+mod atomic;
+mod cm;
+mod collective;
 mod domain;
 mod endpoint;
 mod eq;
-mod cm;
-mod tagged;
-mod rma;
-mod atomic;
-mod trigger;
-mod collective;
 mod ext;
+mod fabric;
 mod profile;
+mod rma;
+mod tagged;
 
 pub use additions::*;
 pub use atomic::*;
@@ -88,6 +101,5 @@ pub use profile::*;
 pub use rma::*;
 pub use symbols::*;
 pub use tagged::*;
-pub use trigger::*;
 
 pub use libc::{iovec, pollfd, sockaddr, socklen_t};

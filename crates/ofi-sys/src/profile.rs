@@ -1,10 +1,11 @@
 //! The functions of `rdma/fi_profile.h`, in its order.
 //!
 //! # Safety
-//! As stated in `ops`: live objects of the classes named, arguments as the man page asks.
+//! As the crate's documentation states for all: live objects of the classes named, arguments as the
+//! man page asks.
 #![allow(
     clippy::missing_safety_doc,
-    reason = "the contract is one for all: see the module's head"
+    reason = "the contract is one for all: see the crate's documentation"
 )]
 
 use core::ffi::{c_int, c_void};

@@ -16,6 +16,8 @@ pub(crate) struct Function {
     pub(crate) ret: String,
     pub(crate) name: String,
     pub(crate) params: Vec<Variable>,
+    /// What an inline function does.
+    pub(crate) body: String,
 }
 
 /// The headers of one libfabric.
@@ -120,31 +122,31 @@ impl Headers {
     }
 }
 
-/// `ret name(params) {...` or `ret (*name)(params)`.
+/// `ret name(params) {...\n}` or `ret (*name)(params)`.
 pub(crate) fn function(text: &str) -> Function {
-    let text = one_line(text.split('{').next().expect("split yields one"));
+    let (text, body) = text.split_once('{').unwrap_or((text, ""));
+    let text = one_line(text);
     let (head, rest) = match text.split_once("(*") {
         Some((ret, rest)) if !ret.contains('(') => {
             let (name, params) = rest.split_once(')').expect("(*name)");
-            (
-                format!("{ret} {name}"),
-                params.trim_start().strip_prefix('(').expect("parameters"),
-            )
+            let params = params.trim_start().strip_prefix('(').expect("parameters");
+            (format!("{ret} {name}"), params)
         }
-        _ => text
-            .split_once('(')
-            .map(|(head, rest)| (head.to_string(), rest))
-            .expect("("),
+        _ => match text.split_once('(') {
+            Some((head, rest)) => (head.to_string(), rest),
+            None => panic!("no parameters: {text}"),
+        },
     };
-    let variable = variable(&head);
+    let Variable { ty, name } = variable(&head);
     let params = &rest[..rest.rfind(')').expect("the parameters' end")];
     Function {
-        ret: variable.ty,
-        name: variable.name,
+        ret: ty,
+        name,
         params: split_params(params)
             .iter()
-            .map(|param| self::variable(param))
+            .map(|param| variable(param))
             .collect(),
+        body: one_line(body.split("\n}").next().expect("split yields one")),
     }
 }
 

@@ -300,7 +300,9 @@ fn generate(headers: &Headers) -> String {
 
 /// A table's entry that writes itself and its arguments down.
 fn recording(table: &str, entry: &Function) -> String {
-    let Function { ret, name, params } = entry;
+    let Function {
+        ret, name, params, ..
+    } = entry;
     let mut body = String::new();
     for Variable { ty, name: param } in params {
         // What lies on an inline function's stack is compared by what it holds.
@@ -338,7 +340,9 @@ fn recording(table: &str, entry: &Function) -> String {
 
 /// Calls the inline function of a header with C's own types.
 fn twin(inline: &Function) -> String {
-    let Function { ret, name, params } = inline;
+    let Function {
+        ret, name, params, ..
+    } = inline;
     let args: Vec<String> = params
         .iter()
         .enumerate()

@@ -1,1 +1,0 @@
-//! fi_trigger.h: its inline functions.
