@@ -237,10 +237,9 @@ impl Error {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match &self.0.kind {
-            ErrorKind::Busy
-            | ErrorKind::Truncated
-            | ErrorKind::Cancelled
-            | ErrorKind::TimedOut => Scope::Operation,
+            ErrorKind::Busy | ErrorKind::Truncated | ErrorKind::Cancelled | ErrorKind::TimedOut => {
+                Scope::Operation
+            }
             ErrorKind::Peer => Scope::Peer,
             ErrorKind::Closed => Scope::Node,
             ErrorKind::NotFound | ErrorKind::Load => Scope::Local,
@@ -361,7 +360,10 @@ pub(crate) fn check(status: impl Into<i64>, attempted: &'static str) -> Result<u
 
 #[cold]
 fn failed(status: i64, attempted: &'static str) -> Error {
-    Error::from_errno(Errno::from_raw(i32::try_from(status).unwrap_or(i32::MIN)), attempted)
+    Error::from_errno(
+        Errno::from_raw(i32::try_from(status).unwrap_or(i32::MIN)),
+        attempted,
+    )
 }
 
 #[cfg(test)]
@@ -388,7 +390,11 @@ mod tests {
     #[test]
     fn sign_is_checked_once() {
         assert_eq!(check(7_i64, "x").unwrap(), 7);
-        assert!(check(-i64::from(Errno::EAGAIN.raw()), "x").unwrap_err().is_busy());
+        assert!(
+            check(-i64::from(Errno::EAGAIN.raw()), "x")
+                .unwrap_err()
+                .is_busy()
+        );
     }
 
     #[test]

@@ -1,0 +1,464 @@
+//! Address vectors: peers' addresses, and the handles that stand for them.
+//!
+//! An [`Address`] names an entry of one vector, of one generation. Sending checks both, because a
+//! wrong `fi_addr_t` is a wild pointer in most providers (rule A1). A removed address is retired at
+//! once and leaves the provider when no operation in flight names it (rule A2).
+//!
+//! # Safety
+//!
+//! Entries live as long as their vector; an [`Address`] looks into its entry only after the vector's
+//! number was found to be that of a vector which somebody holds.
+
+use std::{
+    collections::HashMap,
+    ffi::c_void,
+    fmt,
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering, fence},
+    },
+};
+
+use ofi_sys::fid_av;
+
+use crate::{
+    AddressFormat, Domain, Error, Result,
+    abi::Roomy,
+    domain::DomainCore,
+    error::check,
+    info::CheckedAddress,
+    object::{CloseError, Owned, refuse_fork, report},
+    op::lane::Lane,
+    threading::{Lock, Shared, Threading},
+};
+
+mod fabric_address;
+
+pub use fabric_address::FabricAddress;
+
+/// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
+///
+/// Only good for endpoints of the vector that made it, until it is removed there; everywhere else
+/// posting fails with [`ErrorKind::StaleAddress`](crate::ErrorKind::StaleAddress).
+#[derive(Clone, Copy)]
+#[doc(alias = "fi_addr_t")]
+pub struct Address {
+    raw: u64,
+    vector: u64,
+    generation: u64,
+    entry: NonNull<Entry>,
+}
+
+// SAFETY: plain data; the entry is only looked at (its word is atomic) while its vector is held.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+/// One place of a vector. Used again under another generation.
+#[derive(Debug)]
+struct Entry {
+    generation: AtomicU64,
+}
+
+impl Address {
+    /// The provider's number for the peer.
+    pub(crate) fn raw(&self) -> u64 {
+        self.raw
+    }
+
+    pub(crate) fn vector(&self) -> u64 {
+        self.vector
+    }
+
+    /// What a slot notes to say that it names this address.
+    pub(crate) fn entry_word(&self) -> u64 {
+        self.entry.as_ptr() as usize as u64
+    }
+
+    /// Whether it has not been removed.
+    ///
+    /// The caller holds the vector whose number is [`vector`](Self::vector).
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        // SAFETY: the vector is held, so its entries exist.
+        let entry = unsafe { self.entry.as_ref() };
+        entry.generation.load(Ordering::SeqCst) == self.generation
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({} of vector {})", self.raw, self.vector)
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        (self.vector, self.entry, self.generation) == (other.vector, other.entry, other.generation)
+    }
+}
+
+impl Eq for Address {}
+
+impl std::hash::Hash for Address {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.vector, self.entry, self.generation).hash(state);
+    }
+}
+
+/// The addresses that endpoints send to.
+///
+/// Closes with its last clone and the last endpoint bound to it. See `fi_av(3)`.
+#[doc(alias = "fid_av")]
+pub struct AddressVector<T: Threading = Shared>(pub(crate) Arc<AvCore<T>>);
+
+impl<T: Threading> Clone for AddressVector<T> {
+    fn clone(&self) -> Self {
+        AddressVector(Arc::clone(&self.0))
+    }
+}
+
+pub(crate) struct AvCore<T: Threading> {
+    fid: Owned<fid_av, T>,
+    pub(crate) id: u64,
+    table: T::Lock<AddressTable>,
+    /// Endpoints bound to it: their operations may name entries.
+    lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
+    format: AddressFormat,
+    domain: Arc<DomainCore<T>>,
+}
+
+// SAFETY: everything in it is atomic or behind a lock of `Shared`; lanes are used under that lock.
+unsafe impl Send for AvCore<Shared> {}
+// SAFETY: as above.
+unsafe impl Sync for AvCore<Shared> {}
+
+#[derive(Default)]
+struct AddressTable {
+    // Boxed one by one: entries stay where they are while the table grows.
+    #[expect(clippy::vec_box, reason = "an Address points at its entry")]
+    entries: Vec<Box<Entry>>,
+    /// Places to use again.
+    free: Vec<NonNull<Entry>>,
+    /// What is inserted, by its bytes: inserting an address twice is not defined (rule A3).
+    known: HashMap<Box<[u8]>, Known>,
+    by_raw: HashMap<u64, Box<[u8]>>,
+    /// Removed, but still named by operations in flight.
+    retired: Vec<Address>,
+}
+
+struct Known {
+    address: Address,
+    /// How often it was inserted; the last remove counts.
+    count: usize,
+}
+
+/// What an address vector is opened with. [`open`](Self::open) opens it.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct AddressVectorBuilder<T: Threading> {
+    domain: Domain<T>,
+    count: usize,
+}
+
+impl<T: Threading> AddressVectorBuilder<T> {
+    pub(crate) fn new(domain: &Domain<T>) -> Self {
+        AddressVectorBuilder {
+            domain: domain.clone(),
+            count: 0,
+        }
+    }
+
+    /// About how many addresses it will hold. A hint.
+    pub fn count(mut self, addresses: usize) -> Self {
+        self.count = addresses;
+        self
+    }
+
+    /// Opens the vector.
+    ///
+    /// # Errors
+    ///
+    /// What the provider says.
+    #[doc(alias = "fi_av_open")]
+    pub fn open(self) -> Result<AddressVector<T>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        refuse_fork("fi_av_open")?;
+        let domain = &self.domain.0;
+        // SAFETY: a plain C structure.
+        let mut attr = unsafe { Roomy::<ofi_sys::fi_av_attr>::zeroed() };
+        attr.as_mut().type_ = ofi_sys::FI_AV_TABLE;
+        attr.as_mut().count = self.count;
+        let mut fid = std::ptr::null_mut();
+        // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
+        let status = unsafe {
+            ofi_sys::fi_av_open(
+                domain.as_ptr(),
+                attr.as_ptr(),
+                &raw mut fid,
+                std::ptr::null_mut(),
+            )
+        };
+        check(i64::from(status), "fi_av_open")?;
+        Ok(AddressVector(Arc::new(AvCore {
+            // SAFETY: fi_av_open succeeded.
+            fid: unsafe { Owned::new(fid, "fi_av_open")? },
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            table: T::Lock::new(AddressTable::default()),
+            lanes: T::Lock::new(Vec::new()),
+            format: domain.info.address_format(),
+            domain: Arc::clone(domain),
+        })))
+    }
+}
+
+impl<T: Threading> AddressVector<T> {
+    /// Inserts a peer's address. The same address twice gives the same handle; it is then to be
+    /// removed twice.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if it is not of the form, or not as long, as the domain's addresses (rule A4);
+    /// what the provider says.
+    #[doc(alias = "fi_av_insert")]
+    pub fn insert(&self, address: &FabricAddress) -> Result<Address> {
+        const NAME: &str = "fi_av_insert";
+        let bytes = self.checked(address)?;
+        let mut table = self.0.table.lock();
+        self.sweep(&mut table);
+        if let Some(known) = table.known.get_mut(address.bytes()) {
+            known.count += 1;
+            return Ok(known.address);
+        }
+        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+        // Addresses in text are passed through an array of pointers (rule A4), only that the
+        // providers of shared memory read the text itself.
+        let text = bytes.as_ptr().cast_mut();
+        let direct = matches!(self.0.domain.info.core_provider(), "shm" | "sm2");
+        let passed: *const c_void = if self.0.format == AddressFormat::Str && !direct {
+            (&raw const text).cast()
+        } else {
+            bytes.as_ptr().cast()
+        };
+        // SAFETY: the vector is open; one address of its form, with zeroes behind it, so that a
+        // provider which reads more than the form has reads those; one number is written.
+        let status = unsafe {
+            ofi_sys::fi_av_insert(
+                self.0.fid.as_ptr(),
+                passed,
+                1,
+                &raw mut raw,
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        // It is a count, not a status (fault 24).
+        if check(i64::from(status), NAME)? != 1 || raw == ofi_sys::FI_ADDR_NOTAVAIL {
+            return Err(Error::invalid(
+                NAME,
+                format!("the provider did not take {address}"),
+            ));
+        }
+        Ok(table.add(self.0.id, raw, address.bytes()))
+    }
+
+    /// Removes an address. Operations that already name it go on; new ones are refused at once.
+    ///
+    /// # Errors
+    ///
+    /// `StaleAddress` if it is not in this vector.
+    #[doc(alias = "fi_av_remove")]
+    pub fn remove(&self, address: Address) -> Result<()> {
+        let mut table = self.0.table.lock();
+        self.own(address)?;
+        let Some(bytes) = table.by_raw.get(&address.raw).cloned() else {
+            return Err(Error::new(crate::ErrorKind::StaleAddress, "fi_av_remove"));
+        };
+        if let Some(known) = table.known.get_mut(&bytes) {
+            known.count -= 1;
+            if known.count > 0 {
+                return Ok(());
+            }
+        }
+        table.known.remove(&bytes);
+        table.by_raw.remove(&address.raw);
+        // SAFETY: this vector's entry, and we hold the vector.
+        unsafe { address.entry.as_ref() }
+            .generation
+            .fetch_add(1, Ordering::SeqCst);
+        table.retired.push(address);
+        self.sweep(&mut table);
+        Ok(())
+    }
+
+    /// The address behind a handle, in the provider's form.
+    ///
+    /// # Errors
+    ///
+    /// `StaleAddress` if it is not in this vector.
+    #[doc(alias = "fi_av_lookup")]
+    pub fn lookup(&self, address: Address) -> Result<FabricAddress> {
+        let table = self.0.table.lock();
+        self.own(address)?;
+        match table.by_raw.get(&address.raw) {
+            Some(bytes) => Ok(FabricAddress::from_provider(self.0.format, bytes)),
+            None => Err(Error::new(crate::ErrorKind::StaleAddress, "fi_av_lookup")),
+        }
+    }
+
+    /// The handle for the source that a completion reports ([`Received::source`]), if that peer is
+    /// in this vector.
+    ///
+    /// [`Received::source`]: crate::Received::source
+    #[must_use]
+    pub fn source(&self, source: u64) -> Option<Address> {
+        let table = self.0.table.lock();
+        let bytes = table.by_raw.get(&source)?;
+        table.known.get(bytes).map(|known| known.address)
+    }
+
+    /// How many addresses are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.table.lock().known.len()
+    }
+
+    /// Whether no address is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Closes the vector now.
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if others hold it, or endpoints are bound to it.
+    pub fn close(self) -> Result<(), CloseError<AddressVector<T>>> {
+        CloseError::close(self.0, AddressVector, |core| core.fid.close())
+    }
+
+    /// The C object, for calls that this crate does not wrap.
+    #[must_use]
+    pub fn as_raw(&self) -> *mut fid_av {
+        self.0.fid.as_ptr()
+    }
+
+    /// The bytes to pass to the provider: of the right form, zeroes behind them.
+    fn checked(&self, address: &FabricAddress) -> Result<Vec<u8>> {
+        /// More than any provider's address.
+        const PADDED: usize = 512;
+        let format = self.0.format;
+        if address.format() != format {
+            return Err(Error::invalid(
+                "fi_av_insert",
+                format!(
+                    "the address is {}, the domain's are {format}",
+                    address.format()
+                ),
+            ));
+        }
+        let mut bytes = match CheckedAddress::new(format, address.bytes()) {
+            Ok(checked) => checked.bytes().to_vec(),
+            // A form whose length only the provider knows: its own addresses tell.
+            Err(error) if CheckedAddress::has_known_length(format) => return Err(error),
+            Err(_) => address.bytes().to_vec(),
+        };
+        if format != AddressFormat::Str {
+            bytes.resize(bytes.len().max(PADDED), 0);
+        }
+        Ok(bytes)
+    }
+
+    fn own(&self, address: Address) -> Result<()> {
+        if address.vector == self.0.id && address.is_current() {
+            return Ok(());
+        }
+        Err(Error::new(crate::ErrorKind::StaleAddress, "address vector"))
+    }
+
+    /// Takes retired addresses out of the provider once no operation in flight names them.
+    fn sweep(&self, table: &mut AddressTable) {
+        self.0.sweep(table);
+    }
+}
+
+impl<T: Threading> AvCore<T> {
+    fn sweep(&self, table: &mut AddressTable) {
+        if table.retired.is_empty() {
+            return;
+        }
+        // With the fence in a slot's mark: either the post sees the new generation, or we see the
+        // post.
+        fence(Ordering::SeqCst);
+        let lanes = self.lanes.lock();
+        let AddressTable { retired, free, .. } = table;
+        retired.retain(|address| {
+            let word = address.entry_word();
+            // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
+            if lanes
+                .iter()
+                .any(|lane| unsafe { lane.as_ref() }.names(word))
+            {
+                return true;
+            }
+            let mut raw = address.raw;
+            // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
+            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
+            if status != 0 {
+                let errno = crate::Errno::from_raw(status);
+                report("address", &Error::from_errno(errno, "fi_av_remove"));
+            }
+            free.push(address.entry);
+            false
+        });
+    }
+
+    /// Whether the vector is of this domain.
+    pub(crate) fn on(&self, domain: &Arc<DomainCore<T>>) -> bool {
+        Arc::ptr_eq(&self.domain, domain)
+    }
+
+    pub(crate) fn attach(&self, lane: NonNull<Lane<T>>) {
+        self.lanes.lock().push(lane);
+    }
+
+    /// The endpoint is closed: its operations name nothing any more.
+    pub(crate) fn detach(&self, lane: NonNull<Lane<T>>) {
+        self.lanes.lock().retain(|other| *other != lane);
+        self.sweep(&mut self.table.lock());
+    }
+}
+
+impl AddressTable {
+    fn add(&mut self, vector: u64, raw: u64, bytes: &[u8]) -> Address {
+        let entry = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Box::new(Entry {
+                generation: AtomicU64::new(0),
+            }));
+            NonNull::from(&**self.entries.last().expect("just pushed"))
+        });
+        // SAFETY: entries live as long as the table.
+        let generation = unsafe { entry.as_ref() }.generation.load(Ordering::SeqCst);
+        let address = Address {
+            raw,
+            vector,
+            generation,
+            entry,
+        };
+        self.known.insert(bytes.into(), Known { address, count: 1 });
+        self.by_raw.insert(raw, bytes.into());
+        address
+    }
+}
+
+impl<T: Threading> fmt::Debug for AddressVector<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AddressVector")
+            .field("id", &self.0.id)
+            .field("format", &self.0.format)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,276 @@
+//! What may be handed to the network: owned memory whose address does not change when its handle
+//! moves.
+
+use std::{ffi::c_void, mem::MaybeUninit, sync::Arc};
+
+use libc::iovec;
+
+/// Segments that fit without an allocation.
+pub(crate) const INLINE_SEGMENTS: usize = 4;
+
+/// The pieces of memory a buffer consists of, in the order they go over the wire.
+#[derive(Debug)]
+pub struct Segments {
+    inline: [MaybeUninit<(iovec, *mut c_void)>; INLINE_SEGMENTS],
+    count: usize,
+    spilled: Vec<(iovec, *mut c_void)>,
+}
+
+impl Segments {
+    #[inline]
+    pub(crate) fn new() -> Segments {
+        Segments {
+            inline: [MaybeUninit::uninit(); INLINE_SEGMENTS],
+            count: 0,
+            spilled: Vec::new(),
+        }
+    }
+
+    /// Adds the next segment: `len` bytes from `ptr`.
+    #[inline]
+    pub fn push(&mut self, ptr: *mut u8, len: usize) {
+        self.push_registered(ptr, len, std::ptr::null_mut());
+    }
+
+    /// Adds the next segment, with its registration's descriptor (`fi_mr_desc`, may be null).
+    #[inline]
+    pub fn push_registered(&mut self, ptr: *mut u8, len: usize, desc: *mut c_void) {
+        let segment = (
+            iovec {
+                iov_base: ptr.cast(),
+                iov_len: len,
+            },
+            desc,
+        );
+        match self.inline.get_mut(self.count) {
+            Some(place) => {
+                place.write(segment);
+            }
+            None => self.spilled.push(segment),
+        }
+        self.count += 1;
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// All segments in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (iovec, *mut c_void)> + '_ {
+        let inline = &self.inline[..self.count.min(INLINE_SEGMENTS)];
+        // SAFETY: `push_registered` wrote every place below `count`.
+        inline
+            .iter()
+            .map(|s| unsafe { s.assume_init() })
+            .chain(self.spilled.iter().copied())
+    }
+
+    /// The only segment, if there is just one (the common case); an empty one if there is none.
+    #[inline]
+    pub(crate) fn single(&self) -> Option<(iovec, *mut c_void)> {
+        match self.count {
+            // SAFETY: `push_registered` wrote place 0 when it made `count` 1.
+            1 => Some(unsafe { self.inline[0].assume_init() }),
+            0 => Some((
+                iovec {
+                    iov_base: std::ptr::null_mut(),
+                    iov_len: 0,
+                },
+                std::ptr::null_mut(),
+            )),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn total(&self) -> usize {
+        self.iter()
+            .fold(0, |sum, (v, _)| sum.saturating_add(v.iov_len))
+    }
+}
+
+/// Memory that can be sent from.
+///
+/// # Safety
+///
+/// The implementor promises, from the call of [`segments`](Buf::segments) until the value is used
+/// again by anything but a move, or dropped:
+/// - every segment is readable for its whole length, initialised, and stays where it is when the
+///   value moves (no inline storage: `[u8; 64]` is excluded, `Box<[u8; 64]>` is not);
+/// - nobody writes to it meanwhile;
+/// - a non-null descriptor belongs to a live registration of that segment.
+pub unsafe trait Buf: 'static {
+    /// Lists the memory.
+    fn segments(&self, list: &mut Segments);
+}
+
+/// Memory that can be received into.
+///
+/// The whole initialised length is offered: a `Vec` receives into `0..len()`, not into its spare
+/// capacity, and comes back with its length as it was.
+///
+/// # Safety
+///
+/// As [`Buf`], and every segment of [`segments_mut`](BufMut::segments_mut) may be written by the
+/// network at any time until then: the value owns it exclusively, and segments do not overlap.
+pub unsafe trait BufMut: Buf {
+    /// Lists the memory.
+    fn segments_mut(&mut self, list: &mut Segments);
+}
+
+/// Types that deref to one slice that is not inside them.
+macro_rules! readable {
+    ($($(#[$cfg:meta])* $ty:ty;)*) => {$(
+        // SAFETY: the bytes are on the heap (or static), initialised, and owned through the value:
+        // a move of the handle does not move them, and without using the value nobody writes them.
+        $(#[$cfg])*
+        unsafe impl Buf for $ty {
+            #[inline]
+            fn segments(&self, list: &mut Segments) {
+                let bytes: &[u8] = self;
+                list.push(bytes.as_ptr().cast_mut(), bytes.len());
+            }
+        }
+    )*};
+}
+
+/// Of those, the ones that own their bytes alone.
+macro_rules! writable {
+    ($($(#[$cfg:meta])* $ty:ty;)*) => {$(
+        // SAFETY: as for `Buf`, and the value is the only owner of its bytes.
+        $(#[$cfg])*
+        unsafe impl BufMut for $ty {
+            #[inline]
+            fn segments_mut(&mut self, list: &mut Segments) {
+                let bytes: &mut [u8] = self;
+                list.push(bytes.as_mut_ptr(), bytes.len());
+            }
+        }
+    )*};
+}
+
+readable! {
+    Vec<u8>;
+    Box<[u8]>;
+    Arc<[u8]>;
+    Arc<Vec<u8>>;
+    &'static [u8];
+    #[cfg(feature = "bytes")] bytes::Bytes;
+    #[cfg(feature = "bytes")] bytes::BytesMut;
+}
+
+writable! {
+    Vec<u8>;
+    Box<[u8]>;
+    #[cfg(feature = "bytes")] bytes::BytesMut;
+}
+
+// SAFETY: the string's bytes are static.
+unsafe impl Buf for &'static str {
+    #[inline]
+    fn segments(&self, list: &mut Segments) {
+        list.push(self.as_ptr().cast_mut(), self.len());
+    }
+}
+
+// SAFETY: the array is on the heap, initialised and owned.
+unsafe impl<const N: usize> Buf for Box<[u8; N]> {
+    #[inline]
+    fn segments(&self, list: &mut Segments) {
+        list.push(self.as_ptr().cast_mut(), N);
+    }
+}
+
+// SAFETY: as above; the box is the only owner.
+unsafe impl<const N: usize> BufMut for Box<[u8; N]> {
+    #[inline]
+    fn segments_mut(&mut self, list: &mut Segments) {
+        list.push(self.as_mut_ptr(), N);
+    }
+}
+
+/// Several buffers in one operation: a vector.
+macro_rules! vectors {
+    ($($(const $n:ident)? $ty:ty;)*) => {$(
+        // SAFETY: each element keeps its own promise.
+        unsafe impl<B: Buf $(, const $n: usize)?> Buf for $ty {
+            #[inline]
+            fn segments(&self, list: &mut Segments) {
+                self.iter().for_each(|b| b.segments(list));
+            }
+        }
+        // SAFETY: each element keeps its own promise, and owns its memory alone, so no two overlap.
+        unsafe impl<B: BufMut $(, const $n: usize)?> BufMut for $ty {
+            #[inline]
+            fn segments_mut(&mut self, list: &mut Segments) {
+                self.iter_mut().for_each(|b| b.segments_mut(list));
+            }
+        }
+    )*};
+}
+
+vectors! {
+    const N [B; N];
+    Vec<B>;
+    Box<[B]>;
+}
+
+// SAFETY: both halves keep their own promise.
+unsafe impl<A: Buf, B: Buf> Buf for (A, B) {
+    #[inline]
+    fn segments(&self, list: &mut Segments) {
+        self.0.segments(list);
+        self.1.segments(list);
+    }
+}
+
+// SAFETY: both halves keep their own promise, and each owns its memory alone.
+unsafe impl<A: BufMut, B: BufMut> BufMut for (A, B) {
+    #[inline]
+    fn segments_mut(&mut self, list: &mut Segments) {
+        self.0.segments_mut(list);
+        self.1.segments_mut(list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(b: &impl Buf) -> Vec<usize> {
+        let mut list = Segments::new();
+        b.segments(&mut list);
+        list.iter().map(|(v, _)| v.iov_len).collect()
+    }
+
+    #[test]
+    fn a_vector_lists_its_parts_in_order() {
+        assert_eq!(lengths(&[vec![0u8; 3], vec![0; 5]]), [3, 5]);
+        assert_eq!(lengths(&(vec![0u8; 1], "four")), [1, 4]);
+    }
+
+    #[test]
+    fn more_segments_than_fit_inline_spill() {
+        let many: Vec<Vec<u8>> = (1..=9).map(|n| vec![0; n]).collect();
+        assert_eq!(lengths(&many), (1..=9).collect::<Vec<_>>());
+        let mut list = Segments::new();
+        many.segments(&mut list);
+        assert_eq!(
+            (list.count(), list.total(), list.single().is_none()),
+            (9, 45, true)
+        );
+    }
+
+    #[test]
+    fn the_address_survives_a_move() {
+        let buf = vec![7u8; 100];
+        let mut list = Segments::new();
+        buf.segments(&mut list);
+        let moved = Box::new(buf);
+        assert_eq!(
+            list.single().unwrap().0.iov_base.cast(),
+            moved.as_ptr().cast_mut()
+        );
+    }
+}

@@ -1,0 +1,285 @@
+//! Reading a batch, and what it leaves to be done after the locks are gone.
+
+use super::*;
+
+impl<T: Threading> CqCore<T> {
+    /// Reads one batch and hands every entry to its slot.
+    #[inline]
+    pub(crate) fn read_batch(&self, reader: &mut Reader<T>, after: &mut Deferred<T>) -> usize {
+        if !reader.open {
+            return 0;
+        }
+        // The widest format; narrower entries lie packed at their own size (fault 6).
+        let mut entries = [const { MaybeUninit::<ofi_sys::fi_cq_tagged_entry>::uninit() }; BATCH];
+        let mut sources = [const { MaybeUninit::<u64>::uninit() }; BATCH];
+        let buffer = entries.as_mut_ptr().cast();
+        let status = if self.shape.source {
+            // SAFETY: the queue is open (`reader.open`); there is room for BATCH entries of any
+            // format, and for as many addresses.
+            unsafe {
+                ofi_sys::fi_cq_readfrom(
+                    self.fid.as_ptr(),
+                    buffer,
+                    BATCH,
+                    sources.as_mut_ptr().cast(),
+                )
+            }
+        } else {
+            // SAFETY: as above.
+            unsafe { ofi_sys::fi_cq_read(self.fid.as_ptr(), buffer, BATCH) }
+        };
+        if status <= 0 {
+            return self.nothing_read(status, reader, after);
+        }
+        let count = status as usize;
+        for i in 0..count {
+            // SAFETY: `count` entries of the queue's format were written from the buffer's start;
+            // every format begins with the fields of the narrower ones (fi_cq.3), and fields that
+            // the format lacks are not read. Sources were written if they were asked for.
+            unsafe {
+                let at = entries.as_ptr().cast::<u8>().add(i * self.shape.stride);
+                let entry = at.cast::<ofi_sys::fi_cq_tagged_entry>();
+                let outcome = Outcome {
+                    flags: (*entry).flags,
+                    len: (*entry).len,
+                    data: if self.shape.has_data {
+                        (*entry).data
+                    } else {
+                        0
+                    },
+                    tag: if self.shape.has_tag { (*entry).tag } else { 0 },
+                    source: if self.shape.source {
+                        sources[i].assume_init()
+                    } else {
+                        ofi_sys::FI_ADDR_NOTAVAIL
+                    },
+                    error: None,
+                };
+                self.dispatch((*entry).op_context, outcome, after);
+            }
+        }
+        count
+    }
+
+    /// # Safety
+    ///
+    /// `context` came from this queue, whose reader lock is held.
+    #[inline]
+    unsafe fn dispatch(
+        &self,
+        context: *mut std::ffi::c_void,
+        outcome: Outcome,
+        after: &mut Deferred<T>,
+    ) {
+        if context.is_null() {
+            // Nothing in it says which operation, or which endpoint (rules B5, B12).
+            return self.keep_unsolicited(outcome);
+        }
+        // SAFETY: contexts of a dispatching queue are slots that are not home yet (see the
+        // module); the reader lock makes us the only completer.
+        unsafe {
+            let slot = Slot::<T>::from_context(context);
+            let done = slot.complete(outcome, false);
+            if let After::Stray = done {
+                self.stray.fetch_add(1, Ordering::Relaxed);
+            }
+            after.push(slot, done);
+        }
+    }
+
+    #[cold]
+    fn nothing_read(
+        &self,
+        status: isize,
+        reader: &mut Reader<T>,
+        after: &mut Deferred<T>,
+    ) -> usize {
+        const EAGAIN: isize = -(ofi_sys::FI_EAGAIN as isize);
+        const EAVAIL: isize = -(ofi_sys::FI_EAVAIL as isize);
+        match status {
+            0 | EAGAIN => {
+                // Seen empty, with every earlier batch dispatched: limbo ends (after the locks).
+                after.limbo.append(&mut reader.limbo);
+                0
+            }
+            EAVAIL => self.read_error(reader, after),
+            _ => {
+                let error = check(status as i64, "fi_cq_read").err();
+                reader.fatal = reader.fatal.take().or(error);
+                0
+            }
+        }
+    }
+
+    /// Fetches the one error entry that `-FI_EAVAIL` announced (rules B17, B18).
+    fn read_error(&self, reader: &mut Reader<T>, after: &mut Deferred<T>) -> usize {
+        // SAFETY: a plain C structure; all zero is what fi_cq.3 asks for.
+        let mut roomy = unsafe { Roomy::<fi_cq_err_entry>::zeroed() };
+        let entry = roomy.as_mut();
+        entry.err_data = reader.error_data.as_mut_ptr().cast();
+        entry.err_data_size = reader.error_data.len();
+        // SAFETY: the queue is open; the entry is the newest layout with room behind it, and its
+        // data buffer is ours and as long as it says.
+        let status = unsafe { ofi_sys::fi_cq_readerr(self.fid.as_ptr(), entry, 0) };
+        if status != 1 {
+            if status != -(ofi_sys::FI_EAGAIN as isize) {
+                let error = check(status as i64, "fi_cq_readerr").err();
+                reader.fatal = reader.fatal.take().or(error);
+            }
+            return 0;
+        }
+        // Some providers leave it negative (rule B19); `from_raw` takes either sign.
+        let errno = Errno::from_raw(entry.err);
+        let has_data = !entry.err_data.is_null() && entry.err_data_size > 0;
+        let data = if has_data {
+            entry.err_data
+        } else {
+            std::ptr::null_mut()
+        };
+        let text = self.error_text(entry.prov_errno, data);
+        let mut error = Error::from_errno(errno, "operation")
+            .provider(entry.prov_errno, text)
+            .posted();
+        if entry.olen > 0 {
+            error = error.detail(format!("{} bytes did not fit", entry.olen));
+        }
+        let outcome = Outcome {
+            flags: entry.flags,
+            len: entry.len,
+            data: entry.data,
+            tag: entry.tag,
+            source: ofi_sys::FI_ADDR_NOTAVAIL,
+            error: Some(error),
+        };
+        // SAFETY: the context came from this queue, and we are its reader.
+        unsafe { self.dispatch(entry.op_context, outcome, after) };
+        1
+    }
+
+    fn error_text(&self, provider_errno: i32, data: *const std::ffi::c_void) -> Option<String> {
+        let mut text = [0_u8; 256];
+        // SAFETY: the queue is open; the text buffer is as long as stated; `data` is what the error
+        // entry had, or NULL.
+        let words = unsafe {
+            ofi_sys::fi_cq_strerror(
+                self.fid.as_ptr(),
+                provider_errno,
+                data,
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
+        };
+        if words.is_null() {
+            return None;
+        }
+        // SAFETY: not NULL; a C string, in our buffer or static.
+        let words = unsafe { std::ffi::CStr::from_ptr(words) };
+        Some(words.to_string_lossy().into_owned())
+    }
+
+    #[cold]
+    fn keep_unsolicited(&self, outcome: Outcome) {
+        /// A consumer that lags this far loses the oldest, counted.
+        const KEPT: usize = 4096;
+        let mut kept = lock(&self.unsolicited);
+        if kept.len() == KEPT {
+            kept.pop_front();
+            self.unsolicited_lost.fetch_add(1, Ordering::Relaxed);
+        }
+        kept.push_back(Unsolicited::new(outcome));
+    }
+}
+
+/// What a batch leaves to be done once no lock is held: all of it is, or runs, user code.
+pub(crate) struct Deferred<T: Threading> {
+    wakers: [MaybeUninit<Waker>; BATCH],
+    count: usize,
+    /// More than a batch: failed posts of the backlog.
+    spilled: Vec<Waker>,
+    /// Orphans, linked through their `next`; the low bit says that the slot stays in limbo.
+    orphans: u64,
+    limbo: Vec<Arc<LimboClaim<T>>>,
+}
+
+impl<T: Threading> Deferred<T> {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Deferred {
+            wakers: [const { MaybeUninit::uninit() }; BATCH],
+            count: 0,
+            spilled: Vec::new(),
+            orphans: 0,
+            limbo: Vec::new(),
+        }
+    }
+
+    /// Notes what [`Slot::complete`] said.
+    #[inline]
+    pub(crate) fn push(&mut self, slot: &Slot<T>, after: After) {
+        match after {
+            After::Stray | After::Done(None) => {}
+            After::Done(Some(waker)) => match self.wakers.get_mut(self.count) {
+                Some(place) => {
+                    place.write(waker);
+                    self.count += 1;
+                }
+                None => self.spilled.push(waker),
+            },
+            After::Orphan => self.push_orphan(slot, 0),
+            After::OrphanInLimbo => self.push_orphan(slot, 1),
+        }
+    }
+
+    pub(crate) fn push_waker(&mut self, waker: Waker) {
+        self.spilled.push(waker);
+    }
+
+    fn push_orphan(&mut self, slot: &Slot<T>, limbo: u64) {
+        slot.next.store(self.orphans);
+        self.orphans = slot.context() as usize as u64 | limbo;
+    }
+
+    /// Calls the wakers, sees to the orphans. A panic in one of them loses none of the others: it
+    /// goes on when all are done.
+    #[inline]
+    pub(crate) fn run(mut self) {
+        if self.count == 0 && self.orphans == 0 && self.limbo.is_empty() && self.spilled.is_empty()
+        {
+            return;
+        }
+        let mut panic = None;
+        let mut guarded = |f: &mut dyn FnMut()| {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+                panic.get_or_insert(payload);
+            }
+        };
+        for place in &mut self.wakers[..self.count] {
+            // SAFETY: `push` wrote every place below `count`; each is read once.
+            let mut waker = Some(unsafe { place.assume_init_read() });
+            guarded(&mut || waker.take().into_iter().for_each(Waker::wake));
+        }
+        for waker in self.spilled.drain(..) {
+            guarded(&mut || waker.wake_by_ref());
+        }
+        while self.orphans != 0 {
+            let limbo = self.orphans & 1 != 0;
+            let context = (self.orphans & !1) as usize as *mut std::ffi::c_void;
+            // SAFETY: `push_orphan` took it from a slot that only this list owns.
+            let slot = unsafe { Slot::<T>::from_context(context) };
+            self.orphans = slot.next.load();
+            // SAFETY: `complete` called it an orphan; it is disposed of once, here.
+            guarded(&mut || unsafe { slot.dispose() });
+            if limbo {
+                // Its entry may still come; `end_limbo` brings it home. The claim is made after
+                // this, see `endpoint::close`.
+                continue;
+            }
+            // SAFETY: nobody else owns it, and buffer and error are gone.
+            unsafe { Lane::home(slot) };
+        }
+        self.limbo.clear();
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Opening a completion queue: its format and its way of waiting.
+
+use std::{os::fd::RawFd, sync::atomic::AtomicU64, time::Duration};
+
+use super::*;
+use crate::{Caps, Domain, object::refuse_fork};
+
+/// What a completion queue is opened with. [`open`](Self::open) opens it.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `open`"]
+pub struct CompletionQueueBuilder<T: Threading> {
+    domain: Domain<T>,
+    size: usize,
+    fd: bool,
+}
+
+/// How entries look and how one waits for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) stride: usize,
+    pub(crate) has_data: bool,
+    pub(crate) has_tag: bool,
+    pub(crate) source: bool,
+    pub(crate) fd: Option<RawFd>,
+    /// The longest park between two looks.
+    pub(crate) park_limit: Duration,
+}
+
+impl<T: Threading> CompletionQueueBuilder<T> {
+    pub(crate) fn new(domain: &Domain<T>) -> Self {
+        CompletionQueueBuilder {
+            domain: domain.clone(),
+            size: 0,
+            fd: true,
+        }
+    }
+
+    /// How many entries the queue holds. 0, the default, sizes it for one endpoint: all that its
+    /// transmit and receive contexts can have in flight (rule B20).
+    pub fn size(mut self, entries: usize) -> Self {
+        self.size = entries;
+        self
+    }
+
+    /// Whether the queue gets a descriptor to wait on, where the provider can; it does by default.
+    /// Without one, completing costs a little less on some providers and waiting means polling.
+    #[doc(alias = "FI_WAIT_FD")]
+    #[doc(alias = "FI_WAIT_NONE")]
+    pub fn wait_fd(mut self, wanted: bool) -> Self {
+        self.fd = wanted;
+        self
+    }
+
+    /// Opens the queue, in the smallest format that the domain's capabilities need.
+    ///
+    /// # Errors
+    ///
+    /// What the provider says.
+    #[doc(alias = "fi_cq_open")]
+    pub fn open(self) -> Result<CompletionQueue<T>> {
+        refuse_fork("fi_cq_open")?;
+        let info = &self.domain.0.info;
+        let caps = info.caps();
+        let has_tag = caps.contains(Caps::TAGGED);
+        let has_data = has_tag || info.domain().cq_data_size() > 0;
+        let (format, stride) = match (has_tag, has_data) {
+            (true, _) => (
+                ofi_sys::FI_CQ_FORMAT_TAGGED,
+                size_of::<ofi_sys::fi_cq_tagged_entry>(),
+            ),
+            (_, true) => (
+                ofi_sys::FI_CQ_FORMAT_DATA,
+                size_of::<ofi_sys::fi_cq_data_entry>(),
+            ),
+            _ => (
+                ofi_sys::FI_CQ_FORMAT_MSG,
+                size_of::<ofi_sys::fi_cq_msg_entry>(),
+            ),
+        };
+        let size = match self.size {
+            // Some providers report what they could queue at most; no queue needs to start there.
+            0 => (info.tx().size() + info.rx().size()).clamp(64, 1 << 14),
+            size => size,
+        };
+        let (fid, fd) = self.open_fid(size, format)?;
+        let shape = Shape {
+            stride,
+            has_data,
+            has_tag,
+            source: caps.contains(Caps::SOURCE),
+            fd,
+            // Sleeping on a descriptor moves nothing on a provider without its own threads (W4).
+            park_limit: match info.domain().data_progress() {
+                crate::attr::Progress::Auto => Duration::from_millis(1000),
+                _ => Duration::from_millis(10),
+            },
+        };
+        let error_data = info.domain().max_err_data().clamp(64, 4096);
+        let core = Arc::new(CqCore {
+            fid,
+            shape,
+            fabric: Arc::clone(&self.domain.0.fabric),
+            reader: T::Lock::new(Reader {
+                open: true,
+                limbo: Vec::new(),
+                error_data: vec![0; error_data],
+                fatal: None,
+            }),
+            lanes: T::Lock::new(Vec::new()),
+            backlogged: T::Word::new(0),
+            unsolicited: Mutex::default(),
+            unsolicited_lost: AtomicU64::new(0),
+            stray: AtomicU64::new(0),
+            parkers: Parkers::default(),
+        });
+        Ok(CompletionQueue(Arc::new(CqOpen {
+            core,
+            size,
+            domain: Arc::clone(&self.domain.0),
+        })))
+    }
+
+    /// With a descriptor if that was wanted and the provider really gives one (rule W7: some open
+    /// with FI_WAIT_FD and have none), without otherwise.
+    fn open_fid(
+        &self,
+        size: usize,
+        format: ofi_sys::fi_cq_format,
+    ) -> Result<(Owned<fid_cq, T>, Option<RawFd>)> {
+        if self.fd {
+            if let Ok(fid) = self.open_as(size, format, ofi_sys::FI_WAIT_FD) {
+                let mut fd: RawFd = -1;
+                // SAFETY: the queue is open and was opened with FI_WAIT_FD, so the command writes
+                // one int.
+                let status = unsafe {
+                    ofi_sys::fi_control(fid.as_fid(), ofi_sys::FI_GETWAIT, (&raw mut fd).cast())
+                };
+                if status == 0 && fd >= 0 {
+                    return Ok((fid, Some(fd)));
+                }
+            }
+        }
+        Ok((self.open_as(size, format, ofi_sys::FI_WAIT_NONE)?, None))
+    }
+
+    fn open_as(
+        &self,
+        size: usize,
+        format: ofi_sys::fi_cq_format,
+        wait: ofi_sys::fi_wait_obj,
+    ) -> Result<Owned<fid_cq, T>> {
+        // SAFETY: a plain C structure.
+        let mut attr = unsafe { Roomy::<ofi_sys::fi_cq_attr>::zeroed() };
+        attr.as_mut().size = size;
+        attr.as_mut().format = format;
+        attr.as_mut().wait_obj = wait;
+        let mut fid = std::ptr::null_mut();
+        // SAFETY: the domain is open; the attributes are whole and not NULL (NULL crashes some
+        // providers, fault 15); `fid` receives the queue.
+        let status = unsafe {
+            ofi_sys::fi_cq_open(
+                self.domain.0.as_ptr(),
+                attr.as_ptr(),
+                &raw mut fid,
+                std::ptr::null_mut(),
+            )
+        };
+        check(i64::from(status), "fi_cq_open")?;
+        // SAFETY: fi_cq_open succeeded.
+        unsafe { Owned::new(fid, "fi_cq_open") }
+    }
+}

@@ -1,0 +1,178 @@
+//! Domains: a device or port, and the resources on it.
+
+use std::{fmt, sync::Arc};
+
+use ofi_sys::fid_domain;
+
+use crate::{
+    Error, Fabric, Info, Mode, MrMode, Result,
+    av::AddressVectorBuilder,
+    cq::CompletionQueueBuilder,
+    endpoint::{EndpointBuilder, Kind},
+    error::{Needs, check},
+    fabric::FabricCore,
+    object::{CloseError, Owned, refuse_fork},
+    threading::{Shared, Threading},
+};
+
+/// A domain: what endpoints, queues, address vectors and memory regions are made on.
+///
+/// `T` says how everything on it may be used by threads. Closes with its last clone and the last
+/// object made on it.
+///
+/// See `fi_domain(3)`.
+#[doc(alias = "fid_domain")]
+pub struct Domain<T: Threading = Shared>(pub(crate) Arc<DomainCore<T>>);
+
+impl<T: Threading> Clone for Domain<T> {
+    fn clone(&self) -> Self {
+        Domain(Arc::clone(&self.0))
+    }
+}
+
+pub(crate) struct DomainCore<T: Threading> {
+    // Closed first: fields are dropped in order.
+    fid: Owned<fid_domain, T>,
+    pub(crate) fabric: Arc<FabricCore>,
+    pub(crate) info: Info,
+}
+
+impl<T: Threading> DomainCore<T> {
+    pub(crate) fn as_ptr(&self) -> *mut fid_domain {
+        self.fid.as_ptr()
+    }
+
+    /// Leaves the domain open for good: an endpoint on it had to be leaked.
+    pub(crate) fn leak(&self) {
+        self.fid.leak();
+    }
+}
+
+/// The modes that this crate fulfils (rule D7): contexts are always slots of 64 bytes, vectors
+/// live in the slot, remote data may take a receive.
+const MODES: Mode = Mode::CONTEXT
+    .union(Mode::CONTEXT2)
+    .union(Mode::ASYNC_IOV)
+    .union(Mode::RX_CQ_DATA);
+
+/// The memory registration modes that this crate fulfils.
+const MR_MODES: MrMode = MrMode::LOCAL
+    .union(MrMode::VIRT_ADDR)
+    .union(MrMode::ALLOCATED)
+    .union(MrMode::PROV_KEY);
+
+impl<T: Threading> Domain<T> {
+    /// Opens the domain of `info`.
+    ///
+    /// The threading model of `T` is asked for here, whatever the hints said.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the provider demands a mode that this crate does not fulfil (rule D7), or
+    /// what the provider says.
+    #[doc(alias = "fi_domain")]
+    pub fn open(fabric: &Fabric, info: &Info) -> Result<Domain<T>> {
+        refuse_fork("fi_domain")?;
+        let info = info.with_threading::<T>()?;
+        let unknown = info.mode().difference(MODES);
+        if !unknown.is_empty() {
+            return Err(
+                Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
+                    .detail(format!("the provider demands {unknown}")),
+            );
+        }
+        let unknown = info.domain().mr_mode().difference(MR_MODES);
+        if !unknown.is_empty() {
+            return Err(
+                Error::unsupported("fi_domain", Needs::Property("fewer mr_mode bits"))
+                    .detail(format!("the provider demands {unknown}")),
+            );
+        }
+        let mut fid = std::ptr::null_mut();
+        // SAFETY: the fabric is open, `info` came from fi_getinfo, `fid` receives the domain.
+        let status = unsafe {
+            ofi_sys::fi_domain(
+                fabric.0.as_ptr(),
+                info.as_ptr(),
+                &raw mut fid,
+                std::ptr::null_mut(),
+            )
+        };
+        check(i64::from(status), "fi_domain")?;
+        // SAFETY: fi_domain succeeded.
+        let fid = unsafe { Owned::new(fid, "fi_domain")? };
+        Ok(Domain(Arc::new(DomainCore {
+            fid,
+            fabric: Arc::clone(&fabric.0),
+            info,
+        })))
+    }
+
+    /// A completion queue on this domain.
+    pub fn completion_queue(&self) -> CompletionQueueBuilder<T> {
+        CompletionQueueBuilder::new(self)
+    }
+
+    /// An address vector on this domain.
+    pub fn address_vector(&self) -> AddressVectorBuilder<T> {
+        AddressVectorBuilder::new(self)
+    }
+
+    /// An endpoint on this domain, of the kind that `info` describes.
+    ///
+    /// `info` is the domain's own, or another of the same domain (a connection request's, say).
+    pub fn endpoint<K: Kind>(&self, info: &Info) -> EndpointBuilder<K, T> {
+        EndpointBuilder::new(self, info)
+    }
+
+    /// What the domain was opened with.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.0.info
+    }
+
+    /// The fabric it is on.
+    #[must_use]
+    pub fn fabric(&self) -> Fabric {
+        Fabric(Arc::clone(&self.0.fabric))
+    }
+
+    /// Closes the domain now.
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if anything on the domain is still open.
+    pub fn close(self) -> Result<(), CloseError<Domain<T>>> {
+        CloseError::close(self.0, Domain, |core| core.fid.close())
+    }
+
+    /// The C object, for calls that this crate does not wrap.
+    #[must_use]
+    pub fn as_raw(&self) -> *mut fid_domain {
+        self.0.as_ptr()
+    }
+}
+
+impl Info {
+    /// The same, with the threading model that the objects of `T` need.
+    pub(crate) fn with_threading<T: Threading>(&self) -> Result<Info> {
+        // SAFETY: `domain_attr` is set in every entry of fi_getinfo, and `threading` is a number.
+        // A connection request's handle is not copied by fi_dupinfo (rule D5) but belongs to this
+        // entry's one use, whichever copy that is.
+        unsafe {
+            let handle = (*self.as_ptr()).handle;
+            self.duplicate_with(|copy| {
+                (*(*copy).domain_attr).threading = T::MODEL;
+                (*copy).handle = handle;
+            })
+        }
+    }
+}
+
+impl<T: Threading> fmt::Debug for Domain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Domain")
+            .field("fid", &self.0.fid)
+            .finish_non_exhaustive()
+    }
+}

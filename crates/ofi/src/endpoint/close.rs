@@ -1,0 +1,171 @@
+//! Closing an endpoint so that no buffer is handed out while the provider may touch it.
+//!
+//! 1. Nothing new: the last handle is gone, the backlog's posts end as never posted.
+//! 2. Receives are cancelled, and the queues are driven until every operation has ended, or the
+//!    bound has passed.
+//! 3. If operations remain and the provider is known to crash now, endpoint, domain and buffers are
+//!    leaked and counted. Leaking is safe.
+//! 4. `fi_close`, once, with both queues' readers held off.
+//! 5. Where a close is known to give memory back, what remained ends as `Closed` with its buffer;
+//!    its slots stay in limbo until the queues were seen empty, because every provider goes on
+//!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::Core;
+use crate::{
+    Error, Result,
+    cq::{Deferred, LimboClaim},
+    object::{count_leaked_operations, forked, report},
+    op::{
+        lane::Lane,
+        slot::{DONE, PROVIDER},
+    },
+    quirks::{self, Defect},
+    threading::{Threading, Word},
+    wait::{self, Source},
+};
+
+/// How long a drop waits for operations to end.
+const DROP_BOUND: Duration = Duration::from_millis(50);
+
+impl<T: Threading> Core<T> {
+    /// See the module. Called once; `Drop` does nothing after it.
+    pub(super) fn shut_down(&mut self, timeout: Duration) -> Result<()> {
+        if self.fid.is_closed() {
+            return Ok(());
+        }
+        if forked() {
+            self.fid.leak();
+            return Err(Error::new(crate::ErrorKind::Forked, "fi_close"));
+        }
+        let one_queue = Arc::ptr_eq(&self.transmit, &self.receive);
+        let queues = [&*self.transmit.core, &*self.receive.core];
+        let queues = &queues[..if one_queue { 1 } else { 2 }];
+
+        for queue in queues {
+            queue.detach(self.lane);
+        }
+        let closed = Error::closed("endpoint");
+        let mut after = Deferred::new();
+        self.lane().fail_backlog(&closed, &mut after);
+        after.run();
+
+        let left = self.drain(queues, timeout);
+        let provider = self.info.provider();
+        if left > 0 && quirks::quirk(provider, Defect::CloseInFlight).is_some() {
+            return Err(self.leak(left));
+        }
+        self.close_fid(queues, &closed, left)?;
+        if let Some(av) = &self.av {
+            av.detach(self.lane);
+        }
+        // SAFETY: the fid is closed, nothing is posted, and `is_closed` keeps us from coming here
+        // or touching the lane again.
+        unsafe { Lane::retire(self.lane) };
+        Ok(())
+    }
+
+    /// Cancels receives and drives the queues. Returns how many operations are left.
+    fn drain(&self, queues: &[&crate::cq::CqCore<T>], timeout: Duration) -> usize {
+        let lane = self.lane();
+        if lane.in_flight() == 0 {
+            return 0;
+        }
+        for slot in lane.slots() {
+            let state = slot.state.load();
+            let receives = slot.body(|b| {
+                // SAFETY: the table is written before PROVIDER is set and stays until the slot is
+                // used again, which no post does any more.
+                unsafe { (*b).table.receives }
+            });
+            if state & PROVIDER != 0 && state & DONE == 0 && receives {
+                // Where it cannot be cancelled, the close ends it.
+                let _ = lane.cancel(slot);
+            }
+        }
+        let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
+        let deadline = Instant::now().checked_add(timeout);
+        wait::park_until(&sources, &mut |_| lane.in_flight() == 0, deadline);
+        lane.in_flight()
+    }
+
+    fn close_fid(
+        &self,
+        queues: &[&crate::cq::CqCore<T>],
+        closed: &Error,
+        left: usize,
+    ) -> Result<()> {
+        let lane = self.lane();
+        let mut after = Deferred::new();
+        let mut limbo = false;
+        let result = {
+            // In the order of their addresses, so that two closing endpoints cannot wait for each
+            // other.
+            let mut ordered: Vec<_> = queues.iter().collect();
+            ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
+            let _readers: Vec<_> = ordered.into_iter().map(|queue| queue.hold()).collect();
+            lane.shut();
+            let result = self.fid.close();
+            if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
+                // SAFETY: closed with 0 on such a provider, both readers are held off.
+                limbo = unsafe { lane.into_limbo(closed, &mut after) };
+            }
+            result
+        };
+        after.run();
+        if result.is_err() {
+            return Err(self.leak(left));
+        }
+        if limbo {
+            // SAFETY: once for this lane, after `into_limbo` and after its orphans were seen to.
+            let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
+            for queue in queues {
+                queue.hold().claim(Arc::clone(&claim));
+            }
+            drop(claim);
+            // Mostly they are empty by now.
+            for queue in queues {
+                queue.progress();
+            }
+        } else if left > 0 {
+            count_leaked_operations(left);
+            lane.give_up(queues);
+        }
+        Ok(())
+    }
+
+    /// Leaves the endpoint open for good: closing it would crash, or failed.
+    #[cold]
+    fn leak(&self, left: usize) -> Error {
+        self.lane().shut();
+        self.fid.leak();
+        self.domain.leak();
+        count_leaked_operations(left);
+        // Whatever the endpoint stands on stays.
+        std::mem::forget(Arc::clone(&self.transmit));
+        std::mem::forget(Arc::clone(&self.receive));
+        std::mem::forget(self.av.clone());
+        std::mem::forget(Arc::clone(&self.domain));
+        std::mem::forget(self.info.clone());
+        self.lane()
+            .give_up(&[&self.transmit.core, &self.receive.core]);
+        let error = Error::closed("fi_close").detail(format!(
+            "{left} operations were still in flight, and closing then is not safe on {}; the \
+             endpoint and their buffers are leaked",
+            self.info.provider()
+        ));
+        report("endpoint", &error);
+        error
+    }
+}
+
+impl<T: Threading> Drop for Core<T> {
+    fn drop(&mut self) {
+        // Logged where it matters; there is nobody to tell.
+        let _ = self.shut_down(DROP_BOUND);
+    }
+}

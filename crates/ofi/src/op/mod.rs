@@ -1,0 +1,783 @@
+//! Operations: one struct that says what is wanted, one way to post it, one way it ends.
+//!
+//! ```text
+//! ep.send(buf, peer).tag(7)      Operation: inert
+//!     .post()                    Op, or the buffer back at once
+//!     .await                     queues under backpressure, then as an Op
+//!     .wait(timeout)             the same, blocking this thread
+//!     .inject()                  copied by the provider, nothing to wait for
+//! ```
+//!
+//! An operation owns its buffer from the post to its completion. Dropping, forgetting or timing out
+//! an [`Op`] frees nothing that the provider may still touch.
+//!
+//! # Safety
+//!
+//! The slot's rules are in [`slot`]; here an [`Op`] is the `OP` half of one.
+
+use std::{
+    ffi::c_void,
+    fmt,
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    pin::Pin,
+    ptr::NonNull,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use libc::iovec;
+
+use crate::{
+    Address, Error, ErrorKind, Result,
+    buf::{INLINE_SEGMENTS, Segments},
+    endpoint::Core,
+    error::Needs,
+    threading::{Accepts, Shared, Threading, Word},
+    wait::{self, Source},
+};
+
+mod failed;
+pub(crate) mod lane;
+mod recv;
+mod send;
+pub(crate) mod slot;
+
+pub use failed::{Failed, Held, Returned};
+pub use recv::{Received, RecvOp, RecvVerb};
+pub use send::{CompletionLevel, SendOp, SendVerb, Sent};
+use slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot, Table};
+
+/// What the provider is told about memory.
+#[derive(Clone, Copy)]
+pub enum Memory {
+    /// One piece and its descriptor.
+    One(iovec, *mut c_void),
+    /// Pieces and descriptors (or none), as long as each other.
+    Many(*const iovec, *mut *mut c_void, usize),
+}
+
+pub(crate) mod sealed {
+    use super::{Memory, Outcome, Segments};
+
+    /// A verb: its arguments, its call, its end. Public in name only.
+    pub trait Verb: Copy + 'static {
+        type Output;
+        /// The C call, for error texts.
+        const NAME: &'static str;
+        /// Whether it completes on the receive queue.
+        const RECEIVES: bool;
+        /// Posts with the same class keep their order.
+        fn class(&self) -> u64;
+        /// Capabilities that the endpoint must have been opened with (rule D8).
+        fn needs(&self) -> u64;
+        /// Hands the operation to the provider.
+        ///
+        /// # Safety
+        ///
+        /// `fid` is an open endpoint with the capabilities of `needs`, an address in `self` is in
+        /// its vector, and memory and context stay valid until the completion.
+        unsafe fn issue(
+            &self,
+            fid: *mut ofi_sys::fid_ep,
+            memory: Memory,
+            context: *mut std::ffi::c_void,
+        ) -> isize;
+        /// What a successful completion says; `posted` bytes had been offered (rule B15).
+        fn finish(&self, outcome: &Outcome, posted: usize) -> Self::Output;
+    }
+
+    /// That a verb can use buffers of type `B`, and how it lists their memory.
+    pub trait Uses<B>: Verb {
+        fn list(buffer: &mut B, list: &mut Segments);
+    }
+}
+
+pub(crate) use sealed::{Uses, Verb};
+
+/// Something to be posted. Inert: nothing happens until [`post`](Self::post), the first poll of its
+/// future, [`wait`](Self::wait) or `inject`. Posts are made in the order of those calls.
+#[must_use = "an operation does nothing until it is posted, awaited or waited for"]
+pub struct Operation<'ep, V: Verb, B, T: Threading = Shared> {
+    core: &'ep Core<T>,
+    verb: V,
+    buffer: B,
+    to: Option<Address>,
+    /// An option that cannot be had; reported when posted, with the buffer.
+    fault: Option<Error>,
+}
+
+impl<'ep, V: Verb, B, T: Threading> Operation<'ep, V, B, T> {
+    pub(crate) fn new(core: &'ep Core<T>, verb: V, buffer: B, to: Option<Address>) -> Self {
+        Operation {
+            core,
+            verb,
+            buffer,
+            to,
+            fault: None,
+        }
+    }
+
+    #[cold]
+    fn fault(&mut self, error: Error) {
+        self.fault.get_or_insert(error);
+    }
+}
+
+impl<'ep, V, B, T> Operation<'ep, V, B, T>
+where
+    V: Uses<B>,
+    B: 'static,
+    T: Accepts<B>,
+{
+    /// Posts the operation. The buffer belongs to it until the [`Op`] resolves.
+    ///
+    /// # Errors
+    ///
+    /// With the buffer, and nothing posted: [`ErrorKind::Busy`] where there is no room now or an
+    /// earlier post to the same destination still waits; what else the provider says.
+    pub fn post(self) -> Result<Op<V, B, T>, Failed<B>> {
+        self.start(false)
+    }
+
+    /// Posts the operation, waiting for room if need be, and blocks until it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Expired`] with the operation, still on its way, when `timeout` has passed;
+    /// [`WaitError::Failed`] otherwise.
+    pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        let deadline = Instant::now().checked_add(timeout);
+        self.start(true)
+            .map_err(WaitError::Failed)?
+            .wait_deadline(deadline)
+    }
+
+    /// Posts, or queues if `queue` and there is no room.
+    #[inline]
+    fn start(self, queue: bool) -> Result<Op<V, B, T>, Failed<B>> {
+        let Operation {
+            core,
+            verb,
+            mut buffer,
+            to,
+            fault,
+        } = self;
+        let checked = match fault {
+            None => check(core, &verb, &mut buffer, to),
+            Some(fault) => Err(fault),
+        };
+        let posted = match checked {
+            Ok(posted) => posted,
+            Err(error) => return Err(Failed::back(error, buffer)),
+        };
+        let lane = core.lane();
+        let class = verb.class();
+        let line = lane.must_wait(class);
+        if line && !queue {
+            return Err(Failed::back(Error::busy(), buffer));
+        }
+        let slot = lane.acquire();
+        slot.body(|b| {
+            // SAFETY: a slot just taken from the free list is ours alone. Its buffer storage is
+            // empty; a verb fits, `Glue` checks.
+            unsafe {
+                (*b).table = &Glue::<V, B, T>::TABLE;
+                (*b).posted = posted;
+                (&raw mut (*b).verb).cast::<V>().write(verb);
+                slot::store(&raw mut (*b).buffer, buffer);
+            }
+        });
+        slot.destination
+            .store(to.map_or(0, |address| address.entry_word()));
+        let mut status = 0;
+        if !line {
+            slot.state.store_fenced(PROVIDER | OP);
+            if to.is_some_and(|address| !address.is_current()) {
+                // Removed between the first look and the mark above (rule A2).
+                // SAFETY: nothing was posted, the slot is still ours alone.
+                let buffer = unsafe { retract(slot) };
+                return Err(Failed::back(
+                    Error::new(ErrorKind::StaleAddress, V::NAME),
+                    buffer,
+                ));
+            }
+            // SAFETY: the slot is prepared and the endpoint open: `core` is borrowed from it.
+            status = unsafe { Glue::<V, B, T>::issue(slot) };
+        }
+        if line || status == -(ofi_sys::FI_EAGAIN as isize) && queue {
+            lane.enqueue(slot, class, V::RECEIVES);
+        } else if status < 0 {
+            // SAFETY: the provider refused it, so it is ours alone again.
+            let buffer = unsafe { retract(slot) };
+            return Err(Failed::back(refused::<V>(status), buffer));
+        }
+        Ok(Op {
+            slot: NonNull::from(slot),
+            registered: false,
+            kind: PhantomData,
+        })
+    }
+}
+
+#[cold]
+fn refused<V: Verb>(status: isize) -> Error {
+    if status == -(ofi_sys::FI_EAGAIN as isize) {
+        return Error::busy();
+    }
+    Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
+}
+
+/// Takes the buffer out of a slot that nobody else has, and brings the slot home.
+///
+/// # Safety
+///
+/// The slot holds a `B` and is the caller's alone.
+#[cold]
+unsafe fn retract<B, T: Threading>(slot: &Slot<T>) -> B {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let buffer = slot.body(|b| slot::take::<B>(&raw mut (*b).buffer));
+        slot.body(|b| (*b).spilled = None);
+        lane::Lane::home(slot);
+        buffer
+    }
+}
+
+/// What must hold before libfabric sees the operation. Returns how many bytes it is about.
+#[inline]
+fn check<V: Uses<B>, B, T: Threading>(
+    core: &Core<T>,
+    verb: &V,
+    buffer: &mut B,
+    to: Option<Address>,
+) -> Result<usize> {
+    let mut list = Segments::new();
+    V::list(buffer, &mut list);
+    let total = list.total();
+    let limits = &core.limits;
+    let iov_limit = if V::RECEIVES {
+        limits.receive_iov
+    } else {
+        limits.transmit_iov
+    };
+    let long = !V::RECEIVES && total > limits.message;
+    let missing = verb.needs() & !limits.caps;
+    let foreign = to.is_some_and(|address| !core.knows(address));
+    let unregistered = limits.local_registration && list.iter().any(|(_, desc)| desc.is_null());
+    if list.count() > iov_limit || long || missing != 0 || foreign || unregistered {
+        return Err(refusal::<V>(
+            list.count(),
+            iov_limit,
+            long,
+            limits.message,
+            missing,
+            foreign,
+        ));
+    }
+    Ok(total)
+}
+
+#[cold]
+fn refusal<V: Verb>(
+    count: usize,
+    iov_limit: usize,
+    long: bool,
+    message: usize,
+    missing: u64,
+    foreign: bool,
+) -> Error {
+    if count > iov_limit {
+        return Error::new(ErrorKind::TooLarge { limit: iov_limit }, V::NAME)
+            .detail(format!("{count} segments in one operation"));
+    }
+    if long {
+        return Error::new(ErrorKind::TooLarge { limit: message }, V::NAME)
+            .hint("split the message, or open an endpoint whose max_msg_size is larger");
+    }
+    if missing != 0 {
+        let caps = crate::Caps::from_raw(missing);
+        let name = caps.iter_names().next().map_or("unknown", |(name, _)| name);
+        return Error::unsupported(V::NAME, Needs::Capability(name))
+            .hint("ask for the capability in the hints");
+    }
+    if foreign {
+        return Error::new(ErrorKind::StaleAddress, V::NAME)
+            .hint("insert the peer's address in the address vector of this endpoint");
+    }
+    Error::unsupported(V::NAME, Needs::Property("registered memory (FI_MR_LOCAL)"))
+        .hint("register the buffer on the endpoint's domain and send a slice of the region")
+}
+
+/// Ties a verb to a buffer type and a threading.
+struct Glue<V, B, T>(PhantomData<(V, B, T)>);
+
+impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
+    const TABLE: Table<T> = Table {
+        name: V::NAME,
+        receives: V::RECEIVES,
+        drop_buffer: Self::drop_buffer,
+        issue: Self::issue,
+    };
+
+    unsafe fn drop_buffer(storage: *mut slot::Storage) {
+        // SAFETY: the caller has a storage that `start` put a `B` in.
+        drop(unsafe { slot::take::<B>(storage) });
+    }
+
+    /// # Safety
+    ///
+    /// `start` prepared the slot with this table, the endpoint is open, and the address in the verb
+    /// is in its vector.
+    #[inline]
+    unsafe fn issue(slot: &Slot<T>) -> isize {
+        const {
+            assert!(
+                size_of::<V>() <= 64 && align_of::<V>() <= 8,
+                "verbs fit in their slot"
+            );
+        }
+        // Out of the closure: the completer may write the outcome while `issue` still runs.
+        let body = slot.body(|b| b);
+        // SAFETY: verb and buffer were written by `start`; the completer touches neither. Lists of
+        // segments live in the slot until it is home (rule B9).
+        unsafe {
+            let verb = (&raw const (*body).verb).cast::<V>().read();
+            let mut list = Segments::new();
+            V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
+            let memory = match list.single() {
+                Some((iov, desc)) => Memory::One(iov, desc),
+                None => keep(body, &list),
+            };
+            verb.issue(slot.lane.as_ref().fid.as_ptr(), memory, slot.context())
+        }
+    }
+}
+
+/// Keeps a list of segments in the slot, where the provider may read it until the completion.
+///
+/// # Safety
+///
+/// The caller owns the body's lists.
+#[cold]
+unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memory {
+    let count = list.count();
+    let described = list.iter().any(|(_, desc)| !desc.is_null());
+    // SAFETY: the caller's promise; pointers into the body stay valid, slots do not move.
+    let (iov, desc) = unsafe {
+        if count <= INLINE_SEGMENTS {
+            let iov: *mut iovec = (&raw mut (*body).iov).cast();
+            let desc: *mut *mut c_void = (&raw mut (*body).desc).cast();
+            for (i, (segment, registration)) in list.iter().enumerate() {
+                iov.add(i).write(segment);
+                desc.add(i).write(registration);
+            }
+            (iov.cast_const(), desc)
+        } else {
+            let spilled = (&mut (*body).spilled).insert(Box::new(list.iter().unzip()));
+            (spilled.0.as_ptr(), spilled.1.as_mut_ptr())
+        }
+    };
+    // Descriptors are valid or absent (rule M3).
+    Memory::Many(
+        iov,
+        if described {
+            desc
+        } else {
+            std::ptr::null_mut()
+        },
+        count,
+    )
+}
+
+/// An operation on its way. Resolves to what came of it, and its buffer.
+///
+/// A future, and something to [`wait`](Self::wait) for. Whoever polls it drives its completion
+/// queue for one batch; if it stays pending it is woken when somebody dispatches its completion.
+///
+/// # Cancel safety
+///
+/// Dropping an `Op` frees nothing that the provider may still touch: a receive is cancelled, a send
+/// goes on, and the buffer is dropped when the completion has come (or the endpoint has closed). A
+/// message that a dropped receive had already matched is lost with its buffer. To get the buffer
+/// back later, use [`abandon`](Self::abandon) instead.
+#[must_use = "dropping it cancels a receive and gives up the buffer"]
+pub struct Op<V: Verb, B, T: Threading = Shared> {
+    slot: NonNull<Slot<T>>,
+    registered: bool,
+    kind: PhantomData<(V, B, T)>,
+}
+
+// SAFETY: an Op is one half of a slot of a `Shared` lane, whose state word is atomic and whose
+// queues may be read on any thread; the buffer moves with it, and it is `Send`.
+unsafe impl<V: Verb, B: Send> Send for Op<V, B, Shared> {}
+// SAFETY: `&Op` allows only `cancel` and `is_done`, which are safe on any thread.
+unsafe impl<V: Verb, B: Send> Sync for Op<V, B, Shared> {}
+
+impl<V: Verb, B, T: Threading> Unpin for Op<V, B, T> {}
+
+/// Why [`Op::wait`] did not end in success.
+pub enum WaitError<V: Verb, B, T: Threading = Shared> {
+    /// The timeout passed; the operation goes on.
+    Expired(Op<V, B, T>),
+    /// It failed.
+    Failed(Failed<B>),
+}
+
+impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
+    fn slot(&self) -> &Slot<T> {
+        // SAFETY: our half keeps the slot, and thereby its lane, in memory.
+        unsafe { self.slot.as_ref() }
+    }
+
+    fn lane(&self) -> &lane::Lane<T> {
+        // SAFETY: as above.
+        unsafe { self.slot().lane.as_ref() }
+    }
+
+    fn queue(&self) -> &Arc<crate::cq::CqCore<T>> {
+        self.lane().queue(V::RECEIVES)
+    }
+
+    /// Whether it has ended, so that [`wait`](Self::wait) or `.await` return at once.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.slot().state.load() & DONE != 0
+    }
+
+    /// Asks the provider to end the operation early. Not a way to the buffer: the operation then
+    /// resolves, as [`ErrorKind::Cancelled`] or as if it had not been cancelled (rule B26).
+    ///
+    /// # Errors
+    ///
+    /// The provider cannot cancel this (udp, most sends), or the endpoint is closed. An operation
+    /// that waits for room is not the provider's yet: drop it instead.
+    #[doc(alias = "fi_cancel")]
+    pub fn cancel(&self) -> Result<()> {
+        if self.slot().state.load() & (DONE | QUEUED) != 0 {
+            return Ok(());
+        }
+        self.lane().cancel(self.slot())
+    }
+
+    /// Blocks until the operation has ended, driving its completion queue.
+    ///
+    /// # Errors
+    ///
+    /// [`WaitError::Expired`] gives the operation back when `timeout` has passed: nothing is lost,
+    /// wait again, or [`abandon`](Self::abandon) it.
+    pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        self.wait_deadline(Instant::now().checked_add(timeout))
+    }
+
+    fn wait_deadline(
+        mut self,
+        deadline: Option<Instant>,
+    ) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        if !self.is_done() {
+            let queue = Arc::clone(self.queue());
+            let (_, waker) = wait::Parker::current();
+            // Another thread may dispatch our completion while we sleep: it wakes us. An operation
+            // that finished meanwhile is seen by the first look.
+            // SAFETY: we are the slot's Op.
+            unsafe { self.slot.as_ref().register(&waker, &mut self.registered) };
+            let mut broken = false;
+            let done = wait::park_until(
+                &[&*queue as &dyn Source],
+                &mut |_| {
+                    broken = self.is_stuck(&queue);
+                    self.is_done() || broken
+                },
+                deadline,
+            );
+            self.deregister();
+            if !done {
+                return Err(WaitError::Expired(self));
+            }
+            if broken && !self.is_done() {
+                return Err(WaitError::Failed(self.give_up()));
+            }
+        }
+        self.finish().map_err(WaitError::Failed)
+    }
+
+    /// Gives the operation up, keeping a claim on its buffer: receives are cancelled, and the
+    /// [`Held`] yields the buffer once the provider is done with it.
+    pub fn abandon(mut self) -> Returned<B> {
+        self.deregister();
+        if self.unqueue() || self.is_done() {
+            let (_, buffer) = self.take();
+            return Returned::Back(buffer);
+        }
+        if V::RECEIVES {
+            // Best effort: where it cannot be cancelled, the completion or the close frees it.
+            let _ = self.lane().cancel(self.slot());
+        }
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is forgotten, so the half is given up once; its waker was taken back.
+        match unsafe { failed::hold::<B, T>(this.slot) } {
+            Ok(held) => Returned::Held(held),
+            Err(buffer) => Returned::Back(buffer),
+        }
+    }
+
+    /// Whether nothing will end this operation: its queue is beyond use, or its endpoint is gone
+    /// and could not be closed.
+    fn is_stuck(&self, queue: &crate::cq::CqCore<T>) -> bool {
+        self.lane().is_lost() || queue.healthy().is_err()
+    }
+
+    /// The end of an operation that is stuck.
+    fn give_up(self) -> Failed<B> {
+        let error = self.queue().healthy().err();
+        let error = error.unwrap_or_else(|| Error::closed("endpoint").posted());
+        let buf = self.abandon();
+        Failed { error, buf }
+    }
+
+    /// Takes the waker back.
+    fn deregister(&mut self) {
+        if self.registered {
+            // SAFETY: we are the slot's Op and `registered` says that we left a waker.
+            unsafe { self.slot.as_ref().deregister(&mut self.registered) };
+        }
+    }
+
+    /// Takes the slot out of the backlog, so that it is ours alone.
+    fn unqueue(&self) -> bool {
+        self.slot().state.load() & QUEUED != 0 && self.lane().unqueue(self.slot(), V::RECEIVES)
+    }
+
+    /// The result of an operation that is `DONE`.
+    fn finish(self) -> Result<(V::Output, B), Failed<B>> {
+        debug_assert!(self.is_done());
+        let (verb, posted) = self.slot().body(|b| {
+            // SAFETY: DONE, so the body is the Op's; `start` wrote both.
+            unsafe { ((&raw const (*b).verb).cast::<V>().read(), (*b).posted) }
+        });
+        let (outcome, buffer) = self.take();
+        match outcome.error {
+            None => Ok((verb.finish(&outcome, posted), buffer)),
+            Some(error) => Err(Failed::back(error, buffer)),
+        }
+    }
+
+    /// Takes outcome and buffer out of a slot that is `DONE` or never was the provider's, and
+    /// leaves it.
+    fn take(self) -> (Outcome, B) {
+        let this = ManuallyDrop::new(self);
+        let slot = this.slot();
+        let (outcome, buffer) = slot.body(|b| {
+            // SAFETY: the body is the Op's; `start` stored a `B`. The outcome's error is taken, so
+            // nothing is left to drop when the slot is used again.
+            unsafe {
+                (*b).spilled = None;
+                let outcome = (&raw const (*b).outcome).read();
+                (&raw mut (*b).outcome.error).write(None);
+                (outcome, slot::take::<B>(&raw mut (*b).buffer))
+            }
+        });
+        // SAFETY: `this` is forgotten, so the half is given up once, with no waker in the slot.
+        unsafe {
+            // Mostly nobody but us is left, and no read-modify-write is needed to know.
+            if slot.state.load() & PROVIDER == 0 || slot.leave() {
+                lane::Lane::home(slot);
+            }
+        }
+        (outcome, buffer)
+    }
+}
+
+impl<V: Verb, B: 'static, T: Threading> Future for Op<V, B, T> {
+    type Output = Result<(V::Output, B), Failed<B>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        assert!(
+            this.slot != NonNull::dangling(),
+            "polled after it had resolved"
+        );
+        if !this.is_done() {
+            let queue = Arc::clone(this.queue());
+            queue.progress();
+            // SAFETY: we are the slot's Op.
+            if !this.is_done()
+                && !unsafe {
+                    this.slot
+                        .as_ref()
+                        .register(context.waker(), &mut this.registered)
+                }
+            {
+                if this.is_stuck(&queue) {
+                    this.deregister();
+                    return Poll::Ready(Err(this.hand_over().give_up()));
+                }
+                wait::note_source(&queue);
+                return Poll::Pending;
+            }
+        }
+        this.deregister();
+        Poll::Ready(this.hand_over().finish())
+    }
+}
+
+impl<V: Verb, B, T: Threading> Op<V, B, T> {
+    /// Moves the half out of a borrowed future, which is spent.
+    fn hand_over(&mut self) -> Op<V, B, T> {
+        let slot = std::mem::replace(&mut self.slot, NonNull::dangling());
+        Op {
+            slot,
+            registered: std::mem::take(&mut self.registered),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
+    fn drop(&mut self) {
+        if self.slot == NonNull::dangling() {
+            return;
+        }
+        // SAFETY: our half keeps the slot and its lane in memory.
+        let slot = unsafe { self.slot.as_ref() };
+        // SAFETY: as above.
+        let lane = unsafe { slot.lane.as_ref() };
+        if self.registered {
+            // SAFETY: we are the slot's Op and left a waker.
+            unsafe { slot.deregister(&mut self.registered) };
+        }
+        let queued = slot.state.load() & QUEUED != 0;
+        if queued && lane.unqueue(slot, V::RECEIVES) {
+            // SAFETY: never posted and out of the backlog: ours alone. The buffer's Drop, user
+            // code, runs before the slot is home.
+            unsafe {
+                slot.dispose();
+                lane::Lane::home(slot);
+            }
+            return;
+        }
+        if V::RECEIVES && slot.state.load() & DONE == 0 {
+            // Before the half is given up: while it is held the context names this operation.
+            let _ = lane.cancel(slot);
+        }
+        // SAFETY: the Op is gone after this; no waker of its is left.
+        unsafe {
+            if slot.leave_unless_done() {
+                return;
+            }
+            slot.dispose();
+            if slot.leave() {
+                lane::Lane::home(slot);
+            }
+        }
+    }
+}
+
+impl<'ep, V, B, T> IntoFuture for Operation<'ep, V, B, T>
+where
+    V: Uses<B>,
+    B: 'static,
+    T: Accepts<B>,
+{
+    type Output = Result<(V::Output, B), Failed<B>>;
+    type IntoFuture = Submit<'ep, V, B, T>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Submit(State::Inert(Some(self)))
+    }
+}
+
+/// The future of an [`Operation`]: posts at its first poll (queueing where there is no room), then
+/// waits.
+///
+/// # Cancel safety
+///
+/// As [`Op`]; dropped before the first poll, or while it waits for room, nothing was posted.
+#[must_use = "futures do nothing unless polled"]
+pub struct Submit<'ep, V: Verb, B, T: Threading = Shared>(State<'ep, V, B, T>);
+
+enum State<'ep, V: Verb, B, T: Threading> {
+    Inert(Option<Operation<'ep, V, B, T>>),
+    Posted(Op<V, B, T>),
+}
+
+// Nothing is ever pinned in place: the buffer's memory is elsewhere, the operation is in its slot.
+impl<V: Verb, B, T: Threading> Unpin for Submit<'_, V, B, T> {}
+
+impl<V, B, T> Future for Submit<'_, V, B, T>
+where
+    V: Uses<B>,
+    B: 'static,
+    T: Accepts<B>,
+{
+    type Output = Result<(V::Output, B), Failed<B>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Inert(operation) = &mut self.0 {
+            let operation = operation.take().expect("polled after it had resolved");
+            match operation.start(true) {
+                Ok(op) => self.0 = State::Posted(op),
+                Err(failed) => return Poll::Ready(Err(failed)),
+            }
+        }
+        match &mut self.0 {
+            State::Posted(op) => Pin::new(op).poll(context),
+            State::Inert(_) => unreachable!("posted above"),
+        }
+    }
+}
+
+impl<V: Verb, B, T: Threading> fmt::Debug for Operation<'_, V, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(V::NAME)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V: Verb, B, T: Threading> fmt::Debug for Op<V, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op")
+            .field("verb", &V::NAME)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V: Verb, B, T: Threading> fmt::Debug for Submit<'_, V, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submit")
+            .field("verb", &V::NAME)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V: Verb, B, T: Threading> fmt::Debug for WaitError<V, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitError::Expired(_) => f.write_str("Expired"),
+            WaitError::Failed(failed) => write!(f, "Failed({failed:?})"),
+        }
+    }
+}
+
+impl<V: Verb, B, T: Threading> fmt::Display for WaitError<V, B, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitError::Expired(_) => write!(f, "{}: the timeout passed, it goes on", V::NAME),
+            WaitError::Failed(failed) => failed.fmt(f),
+        }
+    }
+}
+
+impl<V: Verb, B, T: Threading> std::error::Error for WaitError<V, B, T> {}
+
+impl<V: Verb, B, T: Threading> From<WaitError<V, B, T>> for Error {
+    /// An expired operation is dropped (receives are cancelled), its buffer with it.
+    fn from(error: WaitError<V, B, T>) -> Error {
+        match error {
+            WaitError::Expired(_) => Error::new(ErrorKind::TimedOut, V::NAME).posted(),
+            WaitError::Failed(failed) => failed.error,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Receives: `fi_msg(3)`, `fi_tagged(3)`.
+
+use std::ffi::c_void;
+
+use super::{Memory, Operation, Outcome, Uses, Verb, lane::RECEIVES};
+use crate::{
+    Address,
+    buf::{BufMut, Segments},
+    threading::{Shared, Threading},
+};
+
+/// A buffer to receive into: what [`Endpoint::recv`](crate::Endpoint::recv) returns.
+pub type RecvOp<'ep, B, T = Shared> = Operation<'ep, RecvVerb, B, T>;
+
+/// What a receive says.
+#[derive(Clone, Copy, Debug)]
+pub struct RecvVerb {
+    pub(crate) from: u64,
+    pub(crate) tag: u64,
+    pub(crate) ignore: u64,
+    pub(crate) tagged: bool,
+    pub(crate) directed: bool,
+}
+
+/// What came in. All of it is what the provider's entry says, never what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Received {
+    /// A message is in the buffer.
+    #[non_exhaustive]
+    Message {
+        /// Its length in bytes; at most the buffer's.
+        len: usize,
+        /// Its tag, if the receive was a tagged one.
+        tag: Option<u64>,
+        /// Immediate data, if it came with any.
+        data: Option<u64>,
+        /// The sender's address as the provider numbers it, with `FI_SOURCE`; see
+        /// [`AddressVector::source`](crate::AddressVector::source).
+        source: Option<u64>,
+    },
+    /// A peer's remote write with data took this receive (`FI_RX_CQ_DATA`); the buffer is
+    /// untouched.
+    #[non_exhaustive]
+    RemoteWrite {
+        /// The immediate data.
+        data: u64,
+        /// Bytes written.
+        len: usize,
+    },
+}
+
+impl Received {
+    /// Bytes of the message; 0 for a remote write, which left nothing in the buffer.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match *self {
+            Received::Message { len, .. } => len,
+            Received::RemoteWrite { .. } => 0,
+        }
+    }
+
+    /// Whether there is nothing in the buffer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The message's tag, if the receive was a tagged one.
+    #[must_use]
+    pub fn tag(&self) -> Option<u64> {
+        match *self {
+            Received::Message { tag, .. } => tag,
+            Received::RemoteWrite { .. } => None,
+        }
+    }
+
+    /// Immediate data.
+    #[must_use]
+    pub fn data(&self) -> Option<u64> {
+        match *self {
+            Received::Message { data, .. } => data,
+            Received::RemoteWrite { data, .. } => Some(data),
+        }
+    }
+
+    /// The sender's address as the provider numbers it, with `FI_SOURCE`.
+    #[must_use]
+    pub fn source(&self) -> Option<u64> {
+        match *self {
+            Received::Message { source, .. } => source,
+            Received::RemoteWrite { .. } => None,
+        }
+    }
+}
+
+impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
+    /// Receives tagged messages with this tag only.
+    #[doc(alias = "fi_trecv")]
+    #[doc(alias = "fi_trecvv")]
+    #[doc(alias = "fi_trecvmsg")]
+    pub fn tag(mut self, tag: u64) -> Self {
+        self.verb.tag = tag;
+        self.verb.tagged = true;
+        self
+    }
+
+    /// Bits of the tag that do not matter.
+    pub fn ignore(mut self, mask: u64) -> Self {
+        self.verb.ignore = mask;
+        self.verb.tagged = true;
+        self
+    }
+
+    /// Receives from this peer only. Needs `FI_DIRECTED_RECV` (rule B36).
+    #[doc(alias = "FI_DIRECTED_RECV")]
+    pub fn from(mut self, peer: Address) -> Self {
+        self.verb.from = peer.raw();
+        self.verb.directed = true;
+        self.to = Some(peer);
+        self
+    }
+}
+
+impl Verb for RecvVerb {
+    type Output = Received;
+    const NAME: &'static str = "fi_recv";
+    const RECEIVES: bool = true;
+
+    #[inline]
+    fn class(&self) -> u64 {
+        RECEIVES
+    }
+
+    #[inline]
+    fn needs(&self) -> u64 {
+        let way = if self.tagged {
+            ofi_sys::FI_TAGGED
+        } else {
+            ofi_sys::FI_MSG
+        };
+        if self.directed {
+            way | ofi_sys::FI_DIRECTED_RECV
+        } else {
+            way
+        }
+    }
+
+    #[inline]
+    unsafe fn issue(
+        &self,
+        ep: *mut ofi_sys::fid_ep,
+        memory: Memory,
+        context: *mut c_void,
+    ) -> isize {
+        let RecvVerb {
+            from, tag, ignore, ..
+        } = *self;
+        // SAFETY: the caller's promise for each of them: the endpoint is open with the capability,
+        // the address is its own, memory and context stay until the completion.
+        unsafe {
+            match (memory, self.tagged) {
+                (Memory::One(v, desc), false) => {
+                    ofi_sys::fi_recv(ep, v.iov_base, v.iov_len, desc, from, context)
+                }
+                (Memory::One(v, desc), true) => {
+                    ofi_sys::fi_trecv(ep, v.iov_base, v.iov_len, desc, from, tag, ignore, context)
+                }
+                (Memory::Many(iov, desc, count), false) => {
+                    ofi_sys::fi_recvv(ep, iov, desc, count, from, context)
+                }
+                (Memory::Many(iov, desc, count), true) => {
+                    ofi_sys::fi_trecvv(ep, iov, desc, count, from, tag, ignore, context)
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn finish(&self, outcome: &Outcome, posted: usize) -> Received {
+        let has_data = outcome.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0;
+        // Only where the flag says so is it no message: some providers report FI_RECV alone, some
+        // with FI_MSG or FI_TAGGED, some both (rule B14).
+        if outcome.flags & (ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE) != 0
+            && outcome.flags & ofi_sys::FI_RECV == 0
+        {
+            return Received::RemoteWrite {
+                data: outcome.data,
+                len: outcome.len,
+            };
+        }
+        Received::Message {
+            len: outcome.len.min(posted),
+            tag: self.tagged.then_some(outcome.tag),
+            data: has_data.then_some(outcome.data),
+            source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
+        }
+    }
+}
+
+impl<B: BufMut> Uses<B> for RecvVerb {
+    #[inline]
+    fn list(buffer: &mut B, list: &mut Segments) {
+        buffer.segments_mut(list);
+    }
+}

@@ -1,0 +1,127 @@
+//! What providers are known to do wrong, by provider and version. Every entry has a test, in a
+//! child process, that reproduces it and fails when it is gone.
+
+use crate::{Version, version};
+
+/// A known defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Defect {
+    /// Closing an endpoint with operations in flight crashes this process, or the peer's endpoint.
+    CloseInFlight,
+    /// `fi_cq_sread` ignores its timeout.
+    SreadIgnoresTimeout,
+    /// A peek posts an ordinary receive.
+    PeekReceives,
+    /// The provider as a whole is not usable: it offers what it has not, and crashes.
+    Unusable,
+}
+
+/// An entry of the table.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Quirk {
+    /// Its number, for reports.
+    pub id: u32,
+    /// The provider layer that has it.
+    pub provider: &'static str,
+    /// First version that has it.
+    pub from: Version,
+    /// First version that has it no more, where known.
+    pub until: Option<Version>,
+    /// What is wrong.
+    pub defect: Defect,
+    /// In words.
+    pub text: &'static str,
+}
+
+const V1_17: Version = Version::OLDEST;
+const V2_0: Version = Version::new(2, 0);
+
+/// All known defects.
+pub const QUIRKS: &[Quirk] = &[
+    Quirk {
+        id: 1,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::CloseInFlight,
+        text: "closing an endpoint in the middle of a transfer crashes the other endpoint, or \
+               leaves a segment that makes the next fi_enable fail",
+    },
+    Quirk {
+        id: 2,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::CloseInFlight,
+        text: "closing an endpoint with a half-received message crashes",
+    },
+    Quirk {
+        id: 3,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SreadIgnoresTimeout,
+        text: "fi_cq_sread spins until something completes, whatever its timeout",
+    },
+    Quirk {
+        id: 4,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::PeekReceives,
+        text: "FI_PEEK is ignored and an ordinary receive is posted",
+    },
+    Quirk {
+        id: 5,
+        provider: "net",
+        from: V1_17,
+        until: Some(Version::new(1, 18)),
+        defect: Defect::Unusable,
+        text: "the net provider claims atomics that it has not, and crashes on FI_CLAIM",
+    },
+];
+
+/// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
+#[must_use]
+pub fn quirk(provider: &str, defect: Defect) -> Option<&'static Quirk> {
+    quirk_on(provider, defect, version())
+}
+
+fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static Quirk> {
+    QUIRKS.iter().find(|quirk| {
+        quirk.defect == defect
+            && provider.split(';').any(|layer| layer == quirk.provider)
+            && quirk.from <= running
+            && quirk.until.is_none_or(|until| running < until)
+    })
+}
+
+/// Whether `fi_close(ep) == 0` is known to mean that the provider touches no buffer any more.
+///
+/// Measured for these; any other provider's buffers are leaked where they could not be drained.
+pub(crate) fn close_returns_memory(provider: &str) -> bool {
+    const MEASURED: &[&str] = &["tcp", "sockets", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd"];
+    provider.split(';').all(|layer| MEASURED.contains(&layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quirk_applies_to_its_layer_and_versions() {
+        let hit = |p, v| quirk_on(p, Defect::CloseInFlight, v).map(|q| q.id);
+        assert_eq!(hit("tcp;ofi_rxm", V1_17), Some(2));
+        assert_eq!(hit("tcp;ofi_rxm", V2_0), None);
+        assert_eq!(hit("shm", Version::new(2, 6)), Some(1));
+        assert_eq!(hit("tcp", V1_17), None);
+    }
+
+    #[test]
+    fn only_measured_layers_give_memory_back() {
+        assert!(close_returns_memory("udp;ofi_rxd"));
+        assert!(!close_returns_memory("verbs;ofi_rxm"));
+    }
+}
