@@ -65,8 +65,8 @@ impl Recorder {
                 "-Wl,-Bsymbolic",
                 "-Wl,-z,defs",
             ])
-            .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-function"])
-            .args(["-Wno-unused-parameter", "-Wno-deprecated-declarations"])
+            .args(["-Wno-deprecated-declarations", "-Werror=implicit-function-declaration"])
+            .arg("-Werror=incompatible-pointer-types")
             .arg(format!("-DGENERATED=\"{}\"", generated.display()))
             .arg("-I")
             .arg(&headers.include)
