@@ -65,7 +65,10 @@ impl Recorder {
                 "-Wl,-Bsymbolic",
                 "-Wl,-z,defs",
             ])
-            .args(["-Wno-deprecated-declarations", "-Werror=implicit-function-declaration"])
+            .args([
+                "-Wno-deprecated-declarations",
+                "-Werror=implicit-function-declaration",
+            ])
             .arg("-Werror=incompatible-pointer-types")
             .arg(format!("-DGENERATED=\"{}\"", generated.display()))
             .arg("-I")
