@@ -1,4 +1,5 @@
-//! `cargo xtask codegen [--check] [--include DIR]`: writes `crates/ofi-sys/src/generated.rs`.
+//! `cargo xtask codegen [--check] [--include DIR]`: writes `crates/ofi-sys/src/generated.rs`, and
+//! the table of every type and constant that the crate's layout test goes through.
 //!
 //! The types and constants of libfabric's headers, as bindgen reads them, made uniform: one type
 //! per constant family, no prefixes, names for the unions that C leaves without one. It runs on a
@@ -20,6 +21,12 @@ use syn::visit_mut::{self, VisitMut};
 const HEADERS: (u32, u32) = (2, 1);
 
 const OUTPUT: &str = "crates/ofi-sys/src/generated.rs";
+
+/// Lists what `SOURCES` define, for the layout test.
+const TABLE: &str = "crates/ofi-sys/tests/layout/generated.rs";
+
+/// Besides [`OUTPUT`], which comes first.
+const SOURCES: [&str; 3] = ["additions.rs", "compat.rs", "errno.rs"];
 
 const HEADER: &str = "\
 // Written by `cargo xtask codegen` from the headers of libfabric 2.1. Do not edit.
@@ -116,21 +123,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let include = include.map_or_else(find_headers, Ok)?;
     require_version(&include)?;
     let text = rustfmt(&(HEADER.to_owned() + &generate(&include)?))?;
-
-    let output = root().join(OUTPUT);
-    let old = std::fs::read_to_string(&output).unwrap_or_default();
-    if old == text {
-        println!("{OUTPUT} is up to date ({})", include.display());
-        Ok(())
-    } else if check {
-        Err(format!(
-            "{OUTPUT} differs from what the headers give: run `cargo xtask codegen`"
-        ))
-    } else {
-        std::fs::write(&output, text).map_err(|e| format!("{}: {e}", output.display()))?;
-        println!("{OUTPUT} written from {}", include.display());
-        Ok(())
+    let table = rustfmt(&layout_table(&text)?)?;
+    for (path, text) in [(OUTPUT, text), (TABLE, table)] {
+        let output = root().join(path);
+        if std::fs::read_to_string(&output).is_ok_and(|old| old == text) {
+            println!("{path} is up to date ({})", include.display());
+        } else if check {
+            return Err(format!(
+                "{path} is not what the headers give: run `cargo xtask codegen`"
+            ));
+        } else {
+            std::fs::write(&output, text).map_err(|e| format!("{}: {e}", output.display()))?;
+            println!("{path} written from {}", include.display());
+        }
     }
+    Ok(())
 }
 
 fn root() -> PathBuf {
@@ -355,6 +362,72 @@ impl VisitMut for Paths {
             *ty = syn::parse_quote!([#element; 0]);
         }
     }
+}
+
+/// The size, the members and the values of everything in the crate's type files.
+fn layout_table(generated: &str) -> Result<String, String> {
+    let mut texts = vec![generated.to_owned()];
+    for name in SOURCES {
+        let path = root().join("crates/ofi-sys/src").join(name);
+        texts.push(std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?);
+    }
+    let (mut structs, mut constants) = (String::new(), Vec::new());
+    for text in &texts {
+        let file = syn::parse_file(text).map_err(|e| format!("a type file: {e}"))?;
+        for item in &file.items {
+            match item {
+                syn::Item::Struct(item) => structs += &struct_entry(item),
+                syn::Item::Const(item) if is_number(item) => constants.push(item.ident.to_string()),
+                // errno.rs: `FI_EX = EX, "text";`
+                syn::Item::Macro(item) => constants.extend(
+                    item.mac
+                        .tokens
+                        .clone()
+                        .into_iter()
+                        .map(|token| token.to_string())
+                        .filter(|token| token.starts_with("FI_")),
+                ),
+                _ => {}
+            }
+        }
+    }
+    // What differs by platform stands there twice.
+    constants.sort();
+    constants.dedup();
+    let constants: String = constants
+        .iter()
+        .map(|name| format!("(\"{name}\", {name} as i64),\n"))
+        .collect();
+    Ok(format!(
+        "// Written by `cargo xtask codegen`. Do not edit.\n\n\
+         //! Every struct and every numeric constant of the crate, as this target lays them out.\n\n\
+         use core::ffi::*;\n\nuse ofi_sys::*;\n\nuse crate::{{Struct, structs}};\n\n\
+         pub(crate) fn structs() -> Vec<Struct> {{ structs! {{\n{structs}}} }}\n\n\
+         pub(crate) const CONSTANTS: &[(&str, i64)] = &[\n{constants}];\n"
+    ))
+}
+
+/// `fi_ioc { addr: *mut c_void, count: usize }`
+fn struct_entry(item: &syn::ItemStruct) -> String {
+    let mut text = format!("{} {{\n", item.ident);
+    for field in &item.fields {
+        let member = field.ident.as_ref().expect("a named member");
+        let ty = field.ty.to_token_stream().to_string();
+        // The signature of an entry in a table of functions is the other tests' business.
+        let ty = if ty.starts_with("Option") {
+            "Option<fn()>"
+        } else {
+            &ty
+        };
+        text += &format!("    {member}: {ty},\n");
+    }
+    text + "}\n"
+}
+
+/// A constant of libfabric's (not one of this crate's own) that has a number for a value.
+fn is_number(item: &syn::ItemConst) -> bool {
+    item.ident.to_string().to_lowercase().starts_with("fi_")
+        && !matches!(*item.ty, syn::Type::Reference(_))
 }
 
 fn rustfmt(text: &str) -> Result<String, String> {

@@ -24,23 +24,24 @@ pub const FI_MINOR_VERSION: u32 = 6;
 /// The revision that goes with [`FI_MINOR_VERSION`].
 pub const FI_REVISION_VERSION: u32 = 0;
 
-/// `fi_getinfo` flag (2.2): look at the system's devices again.
+/// `fi_getinfo` flag (2.2): scan the network interfaces again, which may take long.
 pub const FI_RESCAN: u64 = 1 << 35;
-/// `fi_av_insert` flag (2.2): the address is behind a firewall.
+/// `fi_av_insert` flag (2.2): the address is behind a firewall and cannot be connected to.
 pub const FI_FIREWALL_ADDR: u64 = 1 << 42;
 /// Address format (2.3): `sockaddr_in` or `sockaddr_in6`.
 pub const FI_SOCKADDR_IP: u32 = 17;
 /// Control command (2.2): the file descriptor of an endpoint; argument `int *`.
 pub const FI_GET_FD: c_int = 20;
-/// Endpoint option (2.2), get only: whether the peer sees this endpoint behind a firewall; `int`.
+/// Endpoint option (2.2), get only: whether addresses may be behind a firewall. The tcp provider
+/// wants and writes an `int`.
 pub const FI_OPT_FIREWALL_ADDR: c_int = 20;
 /// Argument of `fi_tostr` (2.5): `enum fi_cq_wait_cond`.
 pub const FI_TYPE_CQ_WAIT_COND: fi_type = 34;
 /// Argument of `fi_tostr` (2.5): `enum fi_wait_obj`.
 pub const FI_TYPE_WAIT_OBJ: fi_type = 35;
-/// Option of the efa provider (2.2): every peer runs the same device and software; `bool`.
+/// Option of the efa provider (2.2): every peer is of the same kind; `bool`, set only.
 pub const FI_OPT_EFA_HOMOGENEOUS_PEERS: c_int = crate::FI_OPT_EFA_RNR_RETRY + 7;
-/// Option of the efa provider (2.5): receive writes with data without a posted buffer; `bool`.
+/// Option of the efa provider (2.5): writes with data need no posted receive; `bool`, set only.
 pub const FI_OPT_EFA_USE_UNSOLICITED_WRITE_RECV: c_int = crate::FI_OPT_EFA_RNR_RETRY + 8;
 
 /// Attributes of a domain: `fi_domain(3)`. Made by libfabric only, so what stands beyond the

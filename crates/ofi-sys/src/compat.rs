@@ -16,6 +16,11 @@ pub const FI_SHARED_CONTEXT: usize = usize::MAX;
 /// Size of a domain's authorization key: keys come from the address vector (1.20).
 pub const FI_AV_AUTH_KEY: usize = usize::MAX;
 
+/// Ignore mask: any tag of an MPI-formatted tag (2.0).
+pub const FI_MPI_IGNORE_TAG: u64 = u32::MAX as u64;
+/// Ignore mask: any payload id of an MPI-formatted tag (2.0).
+pub const FI_MPI_IGNORE_PAYLOAD: u64 = (u8::MAX as u64) << 32;
+
 /// Packs a version: `fi_version(3)`.
 #[must_use]
 pub const fn FI_VERSION(major: u32, minor: u32) -> u32 {

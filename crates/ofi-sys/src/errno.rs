@@ -104,7 +104,7 @@ pub const FI_EOVERRUN: c_int = 268;
 pub const FI_ENORX: c_int = 269;
 /// No more memory registrations available (1.19.1).
 pub const FI_ENOMR: c_int = 270;
-/// The peer is behind a firewall (2.2).
+/// Host unreachable because it is behind a firewall (2.2).
 pub const FI_EFIREWALLADDR: c_int = 271;
 /// One more than the newest code that this crate knows; a newer library may return it and more.
 pub const FI_ERRNO_MAX: c_int = 272;

@@ -102,4 +102,4 @@ pub use rma::*;
 pub use symbols::*;
 pub use tagged::*;
 
-pub use libc::{iovec, pollfd, sockaddr, socklen_t};
+pub use libc::{iovec, pollfd, pthread_cond_t, pthread_mutex_t, sockaddr, socklen_t};
