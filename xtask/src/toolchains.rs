@@ -1,6 +1,7 @@
 //! What trixie's packages are good for besides libfabric 2.x: its headers, the compiler that is our
 //! MSRV, and the standard libraries of other targets.
 
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,10 +12,16 @@ use crate::run::{MINUTE, capture, run, tail};
 /// The generated bindings, made again from 2.1's headers: no difference.
 pub fn codegen() -> Result<(), String> {
     let chroot = Chroot::trixie(&["libfabric-dev"])?;
+    // The chroot's other headers must not be found: they belong to another C library.
+    let include = target_directory()?.join("headers-2.1");
+    let _ = std::fs::remove_dir_all(&include);
+    std::fs::create_dir_all(&include)
+        .and_then(|()| symlink(chroot.dir.join("usr/include/rdma"), include.join("rdma")))
+        .map_err(|error| format!("{}: {error}", include.display()))?;
     let mut command = cargo(&["run", "-q", "-p", "xtask", "--features", "codegen", "--"]);
     command
-        .args(["codegen", "--check", "--headers"])
-        .arg(chroot.dir.join("usr/include"));
+        .args(["codegen", "--check", "--include"])
+        .arg(include);
     run(&mut command, 15 * MINUTE)
 }
 
@@ -26,7 +33,7 @@ pub fn msrv() -> Result<(), String> {
         return Err(format!("the chroot's compiler is not the MSRV: {version}"));
     }
     println!("{}", version.trim());
-    let mut command = debian_cargo(&chroot, "check")?;
+    let mut command = debian_cargo(&chroot, "check", false)?;
     run(command.args(["--workspace", "--all-targets"]), 20 * MINUTE)
 }
 
@@ -51,21 +58,21 @@ pub fn cross() -> Result<(), String> {
 }
 
 fn check_target(target: &str) -> Result<(), String> {
-    let mut command = if has_std(target) || added(target) {
+    let mut command = if has_std(target) {
         println!("{target}: with the toolchain's own standard library");
         cargo(&["check"])
     } else if target.ends_with("linux-gnu") {
         println!("{target}: with Debian's compiler and standard library for it");
         let chroot = Chroot::trixie(&["rustc", "cargo"])?;
         debian_std(&chroot, target)?;
-        debian_cargo(&chroot, "check")?
+        debian_cargo(&chroot, "check", false)?
     } else {
         println!("{target}: with Debian's compiler, and the standard library from its source");
         let chroot = Chroot::trixie(&["rustc", "cargo", "rust-src"])?;
-        let mut command = debian_cargo(&chroot, "check")?;
+        let mut command = debian_cargo(&chroot, "check", true)?;
         command
             .env("RUSTC_BOOTSTRAP", "1")
-            .args(["-Z", "build-std=std,panic_abort"]);
+            .args(["-Z", "build-std=std"]);
         command
     };
     command.args([
@@ -86,25 +93,6 @@ fn has_std(target: &str) -> bool {
     command.args(["--print", "target-libdir", "--target", target]);
     let done = capture(&mut command, MINUTE);
     done.is_ok_and(|done| done.status.success() && PathBuf::from(done.stdout.trim()).is_dir())
-}
-
-fn added(target: &str) -> bool {
-    let mut command = Command::new("rustup");
-    let done = capture(command.args(["target", "add", target]), 3 * MINUTE);
-    match done {
-        Ok(done) if done.status.success() => true,
-        Ok(done) => {
-            println!(
-                "{target}: tried `rustup target add`: {}",
-                tail(&done.stderr, 1)
-            );
-            false
-        }
-        Err(error) => {
-            println!("{target}: tried `rustup target add`: {error}");
-            false
-        }
-    }
 }
 
 /// Unpacks Debian's standard library for another architecture beside the chroot's own: installing
@@ -129,11 +117,18 @@ fn debian_std(chroot: &Chroot, target: &str) -> Result<(), String> {
     )
 }
 
-/// Debian's cargo in the chroot, offline on dependencies that the system's cargo vendored.
-fn debian_cargo(chroot: &Chroot, verb: &str) -> Result<Command, String> {
+/// Debian's cargo in the chroot, offline on dependencies that the system's cargo vendored; with
+/// `std`, those of the standard library's source too.
+fn debian_cargo(chroot: &Chroot, verb: &str, std: bool) -> Result<Command, String> {
     let target = target_directory()?;
     let vendor = target.join("xtask-vendor");
+    let library = chroot
+        .dir
+        .join("usr/lib/rustlib/src/rust/library/Cargo.toml");
     let mut command = cargo(&["vendor", "--locked", "--quiet", "--versioned-dirs"]);
+    if std {
+        command.arg("--sync").arg(library);
+    }
     let done = capture(command.arg(&vendor), 10 * MINUTE)?;
     if !done.status.success() {
         return Err(format!("cargo vendor: {}", tail(&done.stderr, 10)));
