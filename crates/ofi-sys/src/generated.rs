@@ -8,6 +8,7 @@
 #![allow(
     missing_docs,
     missing_debug_implementations,
+    clippy::type_complexity,
     reason = "a transcript of C headers: the man page fi_xxx(3) of each type documents it, and its \
               unions and tables of functions have nothing to print"
 )]

@@ -281,4 +281,93 @@ mod tests {
         super::load().expect("libfabric");
         assert_eq!(mapped().len(), 1, "{:?}", mapped());
     }
+
+    /// Runs `case` in a process of its own, for loading decides once; gives what it printed.
+    fn child(case: &str, library: &str) -> String {
+        let exe = std::env::current_exe().expect("this program");
+        let output = std::process::Command::new(exe)
+            .args([
+                "--exact",
+                "symbols::loaded::tests::one_process",
+                "--nocapture",
+            ])
+            .env(CASE, case)
+            .env(VARIABLE, library)
+            .output()
+            .expect("this program starts");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{case}: {}\n{text}", output.status);
+        text
+    }
+
+    const CASE: &str = "OFI_SYS_TEST_CASE";
+
+    /// What a child process does; nothing in the process that runs the other tests.
+    #[test]
+    fn one_process() {
+        match std::env::var(CASE).as_deref() {
+            Ok("absent") => absent(),
+            Ok("report") => println!("load: {}", super::load().unwrap_err()),
+            Ok("mapped") => already_mapped(),
+            Ok(other) => panic!("no case {other}"),
+            Err(_) => {}
+        }
+    }
+
+    /// Every function answers, though there is no library.
+    fn absent() {
+        use crate::*;
+        use core::ptr::{null, null_mut};
+        let error = crate::load().unwrap_err();
+        assert_eq!(crate::load().unwrap_err(), error);
+        // SAFETY: nothing is loaded, so no function looks at its arguments.
+        unsafe {
+            assert_eq!(fi_version(), 0);
+            let ret = fi_getinfo(NEWEST_VERSION, null(), null(), 0, null(), null_mut());
+            assert_eq!(ret, -FI_ENOSYS);
+            fi_freeinfo(null_mut());
+            assert!(fi_dupinfo(null()).is_null());
+            assert_eq!(fi_fabric(null_mut(), null_mut(), null_mut()), -FI_ENOSYS);
+            let ret = fi_open(0, null(), null_mut(), 0, 0, null_mut(), null_mut());
+            assert_eq!(ret, -FI_ENOSYS);
+            assert!(!fi_strerror(FI_EIO).is_null());
+            assert!(fi_tostr(null(), FI_TYPE_INFO).is_null());
+            assert!(fi_tostr_r(null_mut(), 0, null(), FI_TYPE_INFO).is_null());
+            assert_eq!(fi_getparams(null_mut(), null_mut()), -FI_ENOSYS);
+            fi_freeparams(null_mut());
+        }
+    }
+
+    /// The library that somebody else opened is the one that is used.
+    fn already_mapped() {
+        let first = dlopen(Path::new(LIBRARY), libc::RTLD_NOW | libc::RTLD_LOCAL).expect("opened");
+        super::load().expect("libfabric");
+        let again = dlopen(Path::new(LIBRARY), libc::RTLD_NOW | libc::RTLD_NOLOAD).expect("mapped");
+        assert_eq!(first, again);
+        assert_eq!(mapped().len(), 1, "{:?}", mapped());
+    }
+
+    #[test]
+    fn without_a_library_calls_return_an_error() {
+        child("absent", "/nonexistent/libfabric.so.1");
+    }
+
+    #[test]
+    fn the_loader_s_words_are_repeated() {
+        let text = child("report", "/nonexistent/libfabric.so.1");
+        assert!(text.contains("/nonexistent/libfabric.so.1"), "{text}");
+        assert!(text.contains("OFI_LIBFABRIC"), "{text}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn another_library_is_not_taken_for_libfabric() {
+        let text = child("report", "libc.so.6");
+        assert!(text.contains("fi_version"), "{text}");
+    }
+
+    #[test]
+    fn a_copy_that_is_mapped_is_not_loaded_again() {
+        child("mapped", "");
+    }
 }

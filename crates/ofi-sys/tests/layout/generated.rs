@@ -2,804 +2,122 @@
 
 //! Every struct and every numeric constant of the crate, as this target lays them out.
 
-use core::ffi::*;
-
 use ofi_sys::*;
 
 use crate::{Struct, structs};
 
 pub(crate) fn structs() -> Vec<Struct> {
     structs! {
-    fi_ioc {
-        addr: * mut c_void,
-        count: usize,
-    }
-    fi_tx_attr {
-        caps: u64,
-        mode: u64,
-        op_flags: u64,
-        msg_order: u64,
-        comp_order: u64,
-        inject_size: usize,
-        size: usize,
-        iov_limit: usize,
-        rma_iov_limit: usize,
-        tclass: u32,
-    }
-    fi_rx_attr {
-        caps: u64,
-        mode: u64,
-        op_flags: u64,
-        msg_order: u64,
-        comp_order: u64,
-        total_buffered_recv: usize,
-        size: usize,
-        iov_limit: usize,
-    }
-    fi_ep_attr {
-        type_: fi_ep_type,
-        protocol: u32,
-        protocol_version: u32,
-        max_msg_size: usize,
-        msg_prefix_size: usize,
-        max_order_raw_size: usize,
-        max_order_war_size: usize,
-        max_order_waw_size: usize,
-        mem_tag_format: u64,
-        tx_ctx_cnt: usize,
-        rx_ctx_cnt: usize,
-        auth_key_size: usize,
-        auth_key: * mut u8,
-    }
-    fi_fabric_attr {
-        fabric: * mut fid_fabric,
-        name: * mut c_char,
-        prov_name: * mut c_char,
-        prov_version: u32,
-        api_version: u32,
-    }
-    fi_info {
-        next: * mut fi_info,
-        caps: u64,
-        mode: u64,
-        addr_format: u32,
-        src_addrlen: usize,
-        dest_addrlen: usize,
-        src_addr: * mut c_void,
-        dest_addr: * mut c_void,
-        handle: fid_t,
-        tx_attr: * mut fi_tx_attr,
-        rx_attr: * mut fi_rx_attr,
-        ep_attr: * mut fi_ep_attr,
-        domain_attr: * mut fi_domain_attr,
-        fabric_attr: * mut fi_fabric_attr,
-        nic: * mut fid_nic,
-    }
-    fi_device_attr {
-        name: * mut c_char,
-        device_id: * mut c_char,
-        device_version: * mut c_char,
-        vendor_id: * mut c_char,
-        driver: * mut c_char,
-        firmware: * mut c_char,
-    }
-    fi_pci_attr {
-        domain_id: u16,
-        bus_id: u8,
-        device_id: u8,
-        function_id: u8,
-    }
-    fi_bus_attr {
-        bus_type: fi_bus_type,
-        attr: fi_bus_attr_attr,
-    }
-    fi_link_attr {
-        address: * mut c_char,
-        mtu: usize,
-        speed: usize,
-        state: fi_link_state,
-        network_type: * mut c_char,
-    }
-    fi_ops {
-        size: usize,
-        close: Option<fn()>,
-        bind: Option<fn()>,
-        control: Option<fn()>,
-        ops_open: Option<fn()>,
-        tostr: Option<fn()>,
-        ops_set: Option<fn()>,
-    }
-    fid {
-        fclass: usize,
-        context: * mut c_void,
-        ops: * mut fi_ops,
-    }
-    fi_ops_fabric {
-        size: usize,
-        domain: Option<fn()>,
-        passive_ep: Option<fn()>,
-        eq_open: Option<fn()>,
-        wait_open: Option<fn()>,
-        trywait: Option<fn()>,
-        domain2: Option<fn()>,
-    }
-    fid_fabric {
-        fid: fid,
-        ops: * mut fi_ops_fabric,
-        api_version: u32,
-    }
-    fid_nic {
-        fid: fid,
-        device_attr: * mut fi_device_attr,
-        bus_attr: * mut fi_bus_attr,
-        link_attr: * mut fi_link_attr,
-        prov_attr: * mut c_void,
-    }
-    fi_alias {
-        fid: * mut * mut fid,
-        flags: u64,
-    }
-    fi_fid_var {
-        name: c_int,
-        val: * mut c_void,
-    }
-    fi_mr_raw_attr {
-        flags: u64,
-        base_addr: * mut u64,
-        raw_key: * mut u8,
-        key_size: * mut usize,
-    }
-    fi_mr_map_raw {
-        flags: u64,
-        base_addr: u64,
-        raw_key: * mut u8,
-        key_size: usize,
-        key: * mut u64,
-    }
-    fi_param {
-        name: * const c_char,
-        type_: fi_param_type,
-        help_string: * const c_char,
-        value: * const c_char,
-    }
-    fi_context {
-        internal: [* mut c_void ; 4usize],
-    }
-    fi_context2 {
-        internal: [* mut c_void ; 8usize],
-    }
-    fi_recv_context {
-        ep: * mut fid_ep,
-        context: * mut c_void,
-    }
-    fi_wait_attr {
-        wait_obj: fi_wait_obj,
-        flags: u64,
-    }
-    fi_ops_wait {
-        size: usize,
-        wait: Option<fn()>,
-    }
-    fid_wait {
-        fid: fid,
-        ops: * mut fi_ops_wait,
-    }
-    fi_mutex_cond {
-        mutex: * mut pthread_mutex_t,
-        cond: * mut pthread_cond_t,
-    }
-    fi_wait_pollfd {
-        change_index: u64,
-        nfds: usize,
-        fd: * mut pollfd,
-    }
-    fi_poll_attr {
-        flags: u64,
-    }
-    fi_ops_poll {
-        size: usize,
-        poll: Option<fn()>,
-        poll_add: Option<fn()>,
-        poll_del: Option<fn()>,
-    }
-    fid_poll {
-        fid: fid,
-        ops: * mut fi_ops_poll,
-    }
-    fi_eq_attr {
-        size: usize,
-        flags: u64,
-        wait_obj: fi_wait_obj,
-        signaling_vector: c_int,
-        wait_set: * mut fid_wait,
-    }
-    fi_eq_entry {
-        fid: fid_t,
-        context: * mut c_void,
-        data: u64,
-    }
-    fi_eq_err_entry {
-        fid: fid_t,
-        context: * mut c_void,
-        data: u64,
-        err: c_int,
-        prov_errno: c_int,
-        err_data: * mut c_void,
-        err_data_size: usize,
-    }
-    fi_eq_cm_entry {
-        fid: fid_t,
-        info: * mut fi_info,
-        data: [u8 ; 0],
-    }
-    fi_ops_eq {
-        size: usize,
-        read: Option<fn()>,
-        readerr: Option<fn()>,
-        write: Option<fn()>,
-        sread: Option<fn()>,
-        strerror: Option<fn()>,
-    }
-    fid_eq {
-        fid: fid,
-        ops: * mut fi_ops_eq,
-    }
-    fi_cq_entry {
-        op_context: * mut c_void,
-    }
-    fi_cq_msg_entry {
-        op_context: * mut c_void,
-        flags: u64,
-        len: usize,
-    }
-    fi_cq_data_entry {
-        op_context: * mut c_void,
-        flags: u64,
-        len: usize,
-        buf: * mut c_void,
-        data: u64,
-    }
-    fi_cq_tagged_entry {
-        op_context: * mut c_void,
-        flags: u64,
-        len: usize,
-        buf: * mut c_void,
-        data: u64,
-        tag: u64,
-    }
-    fi_cq_err_entry {
-        op_context: * mut c_void,
-        flags: u64,
-        len: usize,
-        buf: * mut c_void,
-        data: u64,
-        tag: u64,
-        olen: usize,
-        err: c_int,
-        prov_errno: c_int,
-        err_data: * mut c_void,
-        err_data_size: usize,
-        src_addr: fi_addr_t,
-    }
-    fi_cq_attr {
-        size: usize,
-        flags: u64,
-        format: fi_cq_format,
-        wait_obj: fi_wait_obj,
-        signaling_vector: c_int,
-        wait_cond: fi_cq_wait_cond,
-        wait_set: * mut fid_wait,
-    }
-    fi_ops_cq {
-        size: usize,
-        read: Option<fn()>,
-        readfrom: Option<fn()>,
-        readerr: Option<fn()>,
-        sread: Option<fn()>,
-        sreadfrom: Option<fn()>,
-        signal: Option<fn()>,
-        strerror: Option<fn()>,
-    }
-    fid_cq {
-        fid: fid,
-        ops: * mut fi_ops_cq,
-    }
-    fi_cntr_attr {
-        events: fi_cntr_events,
-        wait_obj: fi_wait_obj,
-        wait_set: * mut fid_wait,
-        flags: u64,
-    }
-    fi_ops_cntr {
-        size: usize,
-        read: Option<fn()>,
-        readerr: Option<fn()>,
-        add: Option<fn()>,
-        set: Option<fn()>,
-        wait: Option<fn()>,
-        adderr: Option<fn()>,
-        seterr: Option<fn()>,
-    }
-    fid_cntr {
-        fid: fid,
-        ops: * mut fi_ops_cntr,
-    }
-    fi_av_attr {
-        type_: fi_av_type,
-        rx_ctx_bits: c_int,
-        count: usize,
-        ep_per_node: usize,
-        name: * const c_char,
-        map_addr: * mut c_void,
-        flags: u64,
-    }
-    fi_av_set_attr {
-        count: usize,
-        start_addr: fi_addr_t,
-        end_addr: fi_addr_t,
-        stride: u64,
-        comm_key_size: usize,
-        comm_key: * mut u8,
-        flags: u64,
-    }
-    fi_ops_av {
-        size: usize,
-        insert: Option<fn()>,
-        insertsvc: Option<fn()>,
-        insertsym: Option<fn()>,
-        remove: Option<fn()>,
-        lookup: Option<fn()>,
-        straddr: Option<fn()>,
-        av_set: Option<fn()>,
-        insert_auth_key: Option<fn()>,
-        lookup_auth_key: Option<fn()>,
-        set_user_id: Option<fn()>,
-    }
-    fid_av {
-        fid: fid,
-        ops: * mut fi_ops_av,
-    }
-    fid_mr {
-        fid: fid,
-        mem_desc: * mut c_void,
-        key: u64,
-    }
-    fi_mr_dmabuf {
-        fd: c_int,
-        offset: u64,
-        len: usize,
-        base_addr: * mut c_void,
-    }
-    fi_mr_auth_key {
-        av: * mut fid_av,
-        src_addr: fi_addr_t,
-    }
-    fi_mr_modify {
-        flags: u64,
-        attr: fi_mr_attr,
-    }
-    fi_hmem_override_ops {
-        size: usize,
-        copy_from_hmem_iov: Option<fn()>,
-        copy_to_hmem_iov: Option<fn()>,
-    }
-    fi_ops_domain {
-        size: usize,
-        av_open: Option<fn()>,
-        cq_open: Option<fn()>,
-        endpoint: Option<fn()>,
-        scalable_ep: Option<fn()>,
-        cntr_open: Option<fn()>,
-        poll_open: Option<fn()>,
-        stx_ctx: Option<fn()>,
-        srx_ctx: Option<fn()>,
-        query_atomic: Option<fn()>,
-        query_collective: Option<fn()>,
-        endpoint2: Option<fn()>,
-    }
-    fi_ops_mr {
-        size: usize,
-        reg: Option<fn()>,
-        regv: Option<fn()>,
-        regattr: Option<fn()>,
-    }
-    fid_domain {
-        fid: fid,
-        ops: * mut fi_ops_domain,
-        mr: * mut fi_ops_mr,
-    }
-    fi_msg {
-        msg_iov: * const iovec,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-        addr: fi_addr_t,
-        context: * mut c_void,
-        data: u64,
-    }
-    fi_ops_ep {
-        size: usize,
-        cancel: Option<fn()>,
-        getopt: Option<fn()>,
-        setopt: Option<fn()>,
-        tx_ctx: Option<fn()>,
-        rx_ctx: Option<fn()>,
-        rx_size_left: Option<fn()>,
-        tx_size_left: Option<fn()>,
-    }
-    fi_ops_msg {
-        size: usize,
-        recv: Option<fn()>,
-        recvv: Option<fn()>,
-        recvmsg: Option<fn()>,
-        send: Option<fn()>,
-        sendv: Option<fn()>,
-        sendmsg: Option<fn()>,
-        inject: Option<fn()>,
-        senddata: Option<fn()>,
-        injectdata: Option<fn()>,
-    }
-    fid_ep {
-        fid: fid,
-        ops: * mut fi_ops_ep,
-        cm: * mut fi_ops_cm,
-        msg: * mut fi_ops_msg,
-        rma: * mut fi_ops_rma,
-        tagged: * mut fi_ops_tagged,
-        atomic: * mut fi_ops_atomic,
-        collective: * mut fi_ops_collective,
-    }
-    fid_pep {
-        fid: fid,
-        ops: * mut fi_ops_ep,
-        cm: * mut fi_ops_cm,
-    }
-    fid_stx {
-        fid: fid,
-        ops: * mut fi_ops_ep,
-    }
-    fid_mc {
-        fid: fid,
-        fi_addr: fi_addr_t,
-    }
-    fi_ops_cm {
-        size: usize,
-        setname: Option<fn()>,
-        getname: Option<fn()>,
-        getpeer: Option<fn()>,
-        connect: Option<fn()>,
-        listen: Option<fn()>,
-        accept: Option<fn()>,
-        reject: Option<fn()>,
-        shutdown: Option<fn()>,
-        join: Option<fn()>,
-    }
-    fi_msg_tagged {
-        msg_iov: * const iovec,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-        addr: fi_addr_t,
-        tag: u64,
-        ignore: u64,
-        context: * mut c_void,
-        data: u64,
-    }
-    fi_ops_tagged {
-        size: usize,
-        recv: Option<fn()>,
-        recvv: Option<fn()>,
-        recvmsg: Option<fn()>,
-        send: Option<fn()>,
-        sendv: Option<fn()>,
-        sendmsg: Option<fn()>,
-        inject: Option<fn()>,
-        senddata: Option<fn()>,
-        injectdata: Option<fn()>,
-    }
-    fi_rma_iov {
-        addr: u64,
-        len: usize,
-        key: u64,
-    }
-    fi_rma_ioc {
-        addr: u64,
-        count: usize,
-        key: u64,
-    }
-    fi_msg_rma {
-        msg_iov: * const iovec,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-        addr: fi_addr_t,
-        rma_iov: * const fi_rma_iov,
-        rma_iov_count: usize,
-        context: * mut c_void,
-        data: u64,
-    }
-    fi_ops_rma {
-        size: usize,
-        read: Option<fn()>,
-        readv: Option<fn()>,
-        readmsg: Option<fn()>,
-        write: Option<fn()>,
-        writev: Option<fn()>,
-        writemsg: Option<fn()>,
-        inject: Option<fn()>,
-        writedata: Option<fn()>,
-        injectdata: Option<fn()>,
-    }
-    fi_atomic_attr {
-        count: usize,
-        size: usize,
-    }
-    fi_msg_atomic {
-        msg_iov: * const fi_ioc,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-        addr: fi_addr_t,
-        rma_iov: * const fi_rma_ioc,
-        rma_iov_count: usize,
-        datatype: fi_datatype,
-        op: fi_op,
-        context: * mut c_void,
-        data: u64,
-    }
-    fi_msg_fetch {
-        msg_iov: * mut fi_ioc,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-    }
-    fi_msg_compare {
-        msg_iov: * const fi_ioc,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-    }
-    fi_ops_atomic {
-        size: usize,
-        write: Option<fn()>,
-        writev: Option<fn()>,
-        writemsg: Option<fn()>,
-        inject: Option<fn()>,
-        readwrite: Option<fn()>,
-        readwritev: Option<fn()>,
-        readwritemsg: Option<fn()>,
-        compwrite: Option<fn()>,
-        compwritev: Option<fn()>,
-        compwritemsg: Option<fn()>,
-        writevalid: Option<fn()>,
-        readwritevalid: Option<fn()>,
-        compwritevalid: Option<fn()>,
-    }
-    fi_trigger_threshold {
-        cntr: * mut fid_cntr,
-        threshold: usize,
-    }
-    fi_trigger_var {
-        datatype: fi_datatype,
-        count: c_int,
-        addr: * mut c_void,
-        value: fi_trigger_var_value,
-    }
-    fi_trigger_xpu {
-        count: c_int,
-        iface: fi_hmem_iface,
-        device: fi_trigger_xpu_device,
-        var: * mut fi_trigger_var,
-    }
-    fi_op_msg {
-        ep: * mut fid_ep,
-        msg: fi_msg,
-        flags: u64,
-    }
-    fi_op_tagged {
-        ep: * mut fid_ep,
-        msg: fi_msg_tagged,
-        flags: u64,
-    }
-    fi_op_rma {
-        ep: * mut fid_ep,
-        msg: fi_msg_rma,
-        flags: u64,
-    }
-    fi_op_atomic {
-        ep: * mut fid_ep,
-        msg: fi_msg_atomic,
-        flags: u64,
-    }
-    fi_op_fetch_atomic {
-        ep: * mut fid_ep,
-        msg: fi_msg_atomic,
-        fetch: fi_msg_fetch,
-        flags: u64,
-    }
-    fi_op_compare_atomic {
-        ep: * mut fid_ep,
-        msg: fi_msg_atomic,
-        fetch: fi_msg_fetch,
-        compare: fi_msg_compare,
-        flags: u64,
-    }
-    fi_op_cntr {
-        cntr: * mut fid_cntr,
-        value: u64,
-    }
-    fi_triggered_context {
-        event_type: fi_trigger_event,
-        trigger: fi_triggered_context_trigger,
-    }
-    fi_triggered_context2 {
-        event_type: fi_trigger_event,
-        trigger: fi_triggered_context2_trigger,
-    }
-    fi_deferred_work {
-        context: fi_context2,
-        threshold: u64,
-        triggering_cntr: * mut fid_cntr,
-        completion_cntr: * mut fid_cntr,
-        op_type: fi_op_type,
-        op: fi_deferred_work_op,
-    }
-    fi_ops_av_set {
-        size: usize,
-        set_union: Option<fn()>,
-        intersect: Option<fn()>,
-        diff: Option<fn()>,
-        insert: Option<fn()>,
-        remove: Option<fn()>,
-        addr: Option<fn()>,
-    }
-    fid_av_set {
-        fid: fid,
-        ops: * mut fi_ops_av_set,
-    }
-    fi_collective_attr {
-        op: fi_op,
-        datatype: fi_datatype,
-        datatype_attr: fi_atomic_attr,
-        max_members: usize,
-        mode: u64,
-    }
-    fi_collective_addr {
-        set: * const fid_av_set,
-        coll_addr: fi_addr_t,
-    }
-    fi_msg_collective {
-        msg_iov: * const fi_ioc,
-        desc: * mut * mut c_void,
-        iov_count: usize,
-        coll_addr: fi_addr_t,
-        root_addr: fi_addr_t,
-        coll: fi_collective_op,
-        datatype: fi_datatype,
-        op: fi_op,
-        context: * mut c_void,
-    }
-    fi_ops_collective {
-        size: usize,
-        barrier: Option<fn()>,
-        broadcast: Option<fn()>,
-        alltoall: Option<fn()>,
-        allreduce: Option<fn()>,
-        allgather: Option<fn()>,
-        reduce_scatter: Option<fn()>,
-        reduce: Option<fn()>,
-        scatter: Option<fn()>,
-        gather: Option<fn()>,
-        msg: Option<fn()>,
-        barrier2: Option<fn()>,
-    }
-    fi_provider {
-        version: u32,
-        fi_version: u32,
-        context: fi_context,
-        name: * const c_char,
-        getinfo: Option<fn()>,
-        fabric: Option<fn()>,
-        cleanup: Option<fn()>,
-    }
-    fi_fid_export {
-        fid: * mut * mut fid,
-        flags: u64,
-        context: * mut c_void,
-    }
-    fi_ops_mem_monitor {
-        size: usize,
-        start: Option<fn()>,
-        stop: Option<fn()>,
-        subscribe: Option<fn()>,
-        unsubscribe: Option<fn()>,
-        valid: Option<fn()>,
-    }
-    fi_ops_mem_notify {
-        size: usize,
-        notify: Option<fn()>,
-    }
-    fid_mem_monitor {
-        fid: fid,
-        export_ops: * mut fi_ops_mem_monitor,
-        import_ops: * mut fi_ops_mem_notify,
-    }
-    fi_ops_log {
-        size: usize,
-        enabled: Option<fn()>,
-        ready: Option<fn()>,
-        log: Option<fn()>,
-    }
-    fid_logging {
-        fid: fid,
-        ops: * mut fi_ops_log,
-    }
-    fi_profile_desc {
-        id: u32,
-        datatype_sel: fi_profile_type,
-        datatype: fi_profile_desc_datatype,
-        flags: u64,
-        size: usize,
-        name: * const c_char,
-        desc: * const c_char,
-    }
-    fi_profile_ops {
-        size: usize,
-        reset: Option<fn()>,
-        query_vars: Option<fn()>,
-        query_events: Option<fn()>,
-        read_var: Option<fn()>,
-        reg_callback: Option<fn()>,
-        start_reads: Option<fn()>,
-        end_reads: Option<fn()>,
-    }
-    fid_profile {
-        fid: fid,
-        ops: * mut fi_profile_ops,
-    }
-    fi_domain_attr {
-        domain: * mut fid_domain,
-        name: * mut c_char,
-        threading: fi_threading,
-        control_progress: fi_progress,
-        data_progress: fi_progress,
-        resource_mgmt: fi_resource_mgmt,
-        av_type: fi_av_type,
-        mr_mode: c_int,
-        mr_key_size: usize,
-        cq_data_size: usize,
-        cq_cnt: usize,
-        ep_cnt: usize,
-        tx_ctx_cnt: usize,
-        rx_ctx_cnt: usize,
-        max_ep_tx_ctx: usize,
-        max_ep_rx_ctx: usize,
-        max_ep_stx_ctx: usize,
-        max_ep_srx_ctx: usize,
-        cntr_cnt: usize,
-        mr_iov_limit: usize,
-        caps: u64,
-        mode: u64,
-        auth_key: * mut u8,
-        auth_key_size: usize,
-        max_err_data: usize,
-        mr_cnt: usize,
-        tclass: u32,
-        max_ep_auth_key: usize,
-        max_group_id: u32,
-        max_cntr_value: u64,
-        max_err_cntr_value: u64,
-    }
-    fi_mr_attr {
-        mem: fi_mr_attr_mem,
-        iov_count: usize,
-        access: u64,
-        offset: u64,
-        requested_key: u64,
-        context: * mut c_void,
-        auth_key_size: usize,
-        auth_key: * mut u8,
-        iface: fi_hmem_iface,
-        device: fi_mr_attr_device,
-        hmem_data: * mut c_void,
-        page_size: usize,
-        base_mr: * const fid_mr,
-        sub_mr_cnt: usize,
-    }
+            fi_ioc { addr, count, }
+            fi_tx_attr { caps, mode, op_flags, msg_order, comp_order, inject_size, size, iov_limit, rma_iov_limit, tclass, }
+            fi_rx_attr { caps, mode, op_flags, msg_order, comp_order, total_buffered_recv, size, iov_limit, }
+            fi_ep_attr { type_, protocol, protocol_version, max_msg_size, msg_prefix_size, max_order_raw_size, max_order_war_size, max_order_waw_size, mem_tag_format, tx_ctx_cnt, rx_ctx_cnt, auth_key_size, auth_key, }
+            fi_fabric_attr { fabric, name, prov_name, prov_version, api_version, }
+            fi_info { next, caps, mode, addr_format, src_addrlen, dest_addrlen, src_addr, dest_addr, handle, tx_attr, rx_attr, ep_attr, domain_attr, fabric_attr, nic, }
+            fi_device_attr { name, device_id, device_version, vendor_id, driver, firmware, }
+            fi_pci_attr { domain_id, bus_id, device_id, function_id, }
+            fi_bus_attr { bus_type, attr, }
+            fi_link_attr { address, mtu, speed, state, network_type, }
+            fi_ops { size, close, bind, control, ops_open, tostr, ops_set, }
+            fid { fclass, context, ops, }
+            fi_ops_fabric { size, domain, passive_ep, eq_open, wait_open, trywait, domain2, }
+            fid_fabric { fid, ops, api_version, }
+            fid_nic { fid, device_attr, bus_attr, link_attr, prov_attr, }
+            fi_alias { fid, flags, }
+            fi_fid_var { name, val, }
+            fi_mr_raw_attr { flags, base_addr, raw_key, key_size, }
+            fi_mr_map_raw { flags, base_addr, raw_key, key_size, key, }
+            fi_param { name, type_, help_string, value, }
+            fi_context { internal, }
+            fi_context2 { internal, }
+            fi_recv_context { ep, context, }
+            fi_wait_attr { wait_obj, flags, }
+            fi_ops_wait { size, wait, }
+            fid_wait { fid, ops, }
+            fi_mutex_cond { mutex, cond, }
+            fi_wait_pollfd { change_index, nfds, fd, }
+            fi_poll_attr { flags, }
+            fi_ops_poll { size, poll, poll_add, poll_del, }
+            fid_poll { fid, ops, }
+            fi_eq_attr { size, flags, wait_obj, signaling_vector, wait_set, }
+            fi_eq_entry { fid, context, data, }
+            fi_eq_err_entry { fid, context, data, err, prov_errno, err_data, err_data_size, }
+            fi_eq_cm_entry { fid, info, data, }
+            fi_ops_eq { size, read, readerr, write, sread, strerror, }
+            fid_eq { fid, ops, }
+            fi_cq_entry { op_context, }
+            fi_cq_msg_entry { op_context, flags, len, }
+            fi_cq_data_entry { op_context, flags, len, buf, data, }
+            fi_cq_tagged_entry { op_context, flags, len, buf, data, tag, }
+            fi_cq_err_entry { op_context, flags, len, buf, data, tag, olen, err, prov_errno, err_data, err_data_size, src_addr, }
+            fi_cq_attr { size, flags, format, wait_obj, signaling_vector, wait_cond, wait_set, }
+            fi_ops_cq { size, read, readfrom, readerr, sread, sreadfrom, signal, strerror, }
+            fid_cq { fid, ops, }
+            fi_cntr_attr { events, wait_obj, wait_set, flags, }
+            fi_ops_cntr { size, read, readerr, add, set, wait, adderr, seterr, }
+            fid_cntr { fid, ops, }
+            fi_av_attr { type_, rx_ctx_bits, count, ep_per_node, name, map_addr, flags, }
+            fi_av_set_attr { count, start_addr, end_addr, stride, comm_key_size, comm_key, flags, }
+            fi_ops_av { size, insert, insertsvc, insertsym, remove, lookup, straddr, av_set, insert_auth_key, lookup_auth_key, set_user_id, }
+            fid_av { fid, ops, }
+            fid_mr { fid, mem_desc, key, }
+            fi_mr_dmabuf { fd, offset, len, base_addr, }
+            fi_mr_auth_key { av, src_addr, }
+            fi_mr_modify { flags, attr, }
+            fi_hmem_override_ops { size, copy_from_hmem_iov, copy_to_hmem_iov, }
+            fi_ops_domain { size, av_open, cq_open, endpoint, scalable_ep, cntr_open, poll_open, stx_ctx, srx_ctx, query_atomic, query_collective, endpoint2, }
+            fi_ops_mr { size, reg, regv, regattr, }
+            fid_domain { fid, ops, mr, }
+            fi_msg { msg_iov, desc, iov_count, addr, context, data, }
+            fi_ops_ep { size, cancel, getopt, setopt, tx_ctx, rx_ctx, rx_size_left, tx_size_left, }
+            fi_ops_msg { size, recv, recvv, recvmsg, send, sendv, sendmsg, inject, senddata, injectdata, }
+            fid_ep { fid, ops, cm, msg, rma, tagged, atomic, collective, }
+            fid_pep { fid, ops, cm, }
+            fid_stx { fid, ops, }
+            fid_mc { fid, fi_addr, }
+            fi_ops_cm { size, setname, getname, getpeer, connect, listen, accept, reject, shutdown, join, }
+            fi_msg_tagged { msg_iov, desc, iov_count, addr, tag, ignore, context, data, }
+            fi_ops_tagged { size, recv, recvv, recvmsg, send, sendv, sendmsg, inject, senddata, injectdata, }
+            fi_rma_iov { addr, len, key, }
+            fi_rma_ioc { addr, count, key, }
+            fi_msg_rma { msg_iov, desc, iov_count, addr, rma_iov, rma_iov_count, context, data, }
+            fi_ops_rma { size, read, readv, readmsg, write, writev, writemsg, inject, writedata, injectdata, }
+            fi_atomic_attr { count, size, }
+            fi_msg_atomic { msg_iov, desc, iov_count, addr, rma_iov, rma_iov_count, datatype, op, context, data, }
+            fi_msg_fetch { msg_iov, desc, iov_count, }
+            fi_msg_compare { msg_iov, desc, iov_count, }
+            fi_ops_atomic { size, write, writev, writemsg, inject, readwrite, readwritev, readwritemsg, compwrite, compwritev, compwritemsg, writevalid, readwritevalid, compwritevalid, }
+            fi_trigger_threshold { cntr, threshold, }
+            fi_trigger_var { datatype, count, addr, value, }
+            fi_trigger_xpu { count, iface, device, var, }
+            fi_op_msg { ep, msg, flags, }
+            fi_op_tagged { ep, msg, flags, }
+            fi_op_rma { ep, msg, flags, }
+            fi_op_atomic { ep, msg, flags, }
+            fi_op_fetch_atomic { ep, msg, fetch, flags, }
+            fi_op_compare_atomic { ep, msg, fetch, compare, flags, }
+            fi_op_cntr { cntr, value, }
+            fi_triggered_context { event_type, trigger, }
+            fi_triggered_context2 { event_type, trigger, }
+            fi_deferred_work { context, threshold, triggering_cntr, completion_cntr, op_type, op, }
+            fi_ops_av_set { size, set_union, intersect, diff, insert, remove, addr, }
+            fid_av_set { fid, ops, }
+            fi_collective_attr { op, datatype, datatype_attr, max_members, mode, }
+            fi_collective_addr { set, coll_addr, }
+            fi_msg_collective { msg_iov, desc, iov_count, coll_addr, root_addr, coll, datatype, op, context, }
+            fi_ops_collective { size, barrier, broadcast, alltoall, allreduce, allgather, reduce_scatter, reduce, scatter, gather, msg, barrier2, }
+            fi_provider { version, fi_version, context, name, getinfo, fabric, cleanup, }
+            fi_fid_export { fid, flags, context, }
+            fi_ops_mem_monitor { size, start, stop, subscribe, unsubscribe, valid, }
+            fi_ops_mem_notify { size, notify, }
+            fid_mem_monitor { fid, export_ops, import_ops, }
+            fi_ops_log { size, enabled, ready, log, }
+            fid_logging { fid, ops, }
+            fi_profile_desc { id, datatype_sel, datatype, flags, size, name, desc, }
+            fi_profile_ops { size, reset, query_vars, query_events, read_var, reg_callback, start_reads, end_reads, }
+            fid_profile { fid, ops, }
+            fi_domain_attr { domain, name, threading, control_progress, data_progress, resource_mgmt, av_type, mr_mode, mr_key_size, cq_data_size, cq_cnt, ep_cnt, tx_ctx_cnt, rx_ctx_cnt, max_ep_tx_ctx, max_ep_rx_ctx, max_ep_stx_ctx, max_ep_srx_ctx, cntr_cnt, mr_iov_limit, caps, mode, auth_key, auth_key_size, max_err_data, mr_cnt, tclass, max_ep_auth_key, max_group_id, max_cntr_value, max_err_cntr_value, }
+            fi_mr_attr { mem, iov_count, access, offset, requested_key, context, auth_key_size, auth_key, iface, device, hmem_data, page_size, base_mr, sub_mr_cnt, }
     }
 }
 

@@ -19,21 +19,26 @@ struct Member {
     size: usize,
 }
 
-/// Lists structs with their members: `fi_ioc { addr: *mut c_void, count: usize, }`.
+/// Lists structs with their members: `fi_ioc { addr, count, }`.
 macro_rules! structs {
-    ($($name:ident { $($member:ident: $ty:ty,)* })*) => {
+    ($($name:ident { $($member:ident,)* })*) => {
         vec![$(Struct {
             name: stringify!($name),
             size: size_of::<$name>(),
             members: vec![$(crate::Member {
                 name: stringify!($member),
                 offset: std::mem::offset_of!($name, $member),
-                size: size_of::<$ty>(),
+                size: crate::size_of_member(|s: &$name| &s.$member),
             },)*],
         },)*]
     };
 }
 use structs;
+
+/// The size of the type that a member has.
+fn size_of_member<T, M>(_: fn(&T) -> &M) -> usize {
+    size_of::<M>()
+}
 
 impl Member {
     /// What C calls it: Rust keeps `type` for itself, and names the union that C leaves without.
