@@ -23,6 +23,7 @@ dir=$1 checkout=$2 target=$3 work=$4; shift 4
 mount -t proc proc "$dir/proc"
 mount --bind /sys "$dir/sys"
 mount --bind /dev "$dir/dev"
+mount --bind /dev/pts "$dir/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$dir/dev/shm"
 mount -t tmpfs -o mode=1777 tmpfs "$dir/tmp"
 mkdir -p "$dir$checkout" "$target"

@@ -180,8 +180,10 @@ fn announce(command: &Command) {
 fn words(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for word in command.get_args() {
+        let word = word.to_string_lossy();
         line.push(' ');
-        line.push_str(&word.to_string_lossy());
+        // A script is not for reading here.
+        line.push_str(if word.contains('\n') { "…" } else { &word });
     }
     line
 }

@@ -127,6 +127,8 @@ fn debian_cargo(chroot: &Chroot, verb: &str, std: bool) -> Result<Command, Strin
         .join("usr/lib/rustlib/src/rust/library/Cargo.toml");
     let mut command = cargo(&["vendor", "--locked", "--quiet", "--versioned-dirs"]);
     if std {
+        // Its manifest uses what only a nightly cargo reads.
+        command.env("RUSTC_BOOTSTRAP", "1");
         command.arg("--sync").arg(library);
     }
     let done = capture(command.arg(&vendor), 10 * MINUTE)?;
