@@ -79,6 +79,26 @@ pub(super) enum Key {
     Domain,
 }
 
+impl Text {
+    /// Its path in C.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Text::Domain => "domain_attr.name",
+            Text::Fabric => "fabric_attr.name",
+        }
+    }
+}
+
+impl Key {
+    /// Its path in C.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Key::Endpoint => "ep_attr.auth_key",
+            Key::Domain => "domain_attr.auth_key",
+        }
+    }
+}
+
 /// Which providers to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProviderFilter {

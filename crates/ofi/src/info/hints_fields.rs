@@ -48,9 +48,11 @@ macro_rules! fields {
         impl Field {
             /// What it is.
             pub(super) fn kind(self) -> FieldKind {
+                // `type_` is `type` in C.
                 match self {
                     $(Field::$field => FieldKind {
-                        label: concat!(stringify!($attr), ".", stringify!($member)),
+                        label: concat!(stringify!($attr), ".", stringify!($member))
+                            .trim_end_matches('_'),
                         since: Version::OLDEST$(.max(Version::new($major, $minor)))?,
                         show: show::<$type>,
                         value_since: value_since::<$type>,

@@ -73,6 +73,13 @@ impl Info {
         self.entry.as_ptr()
     }
 
+    /// The C structure, for calls that this crate does not wrap: to be read, not written, for as
+    /// long as this `Info` or a clone of it lives.
+    #[must_use]
+    pub fn as_raw(&self) -> *const fi_info {
+        self.as_ptr()
+    }
+
     /// A copy in memory of its own, which nobody else looks at.
     #[doc(alias = "fi_dupinfo")]
     pub(crate) fn duplicate(&self) -> Result<Info> {

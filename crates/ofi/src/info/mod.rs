@@ -15,6 +15,7 @@
 mod address;
 mod attrs;
 mod display;
+mod explain;
 mod hints;
 mod hints_fields;
 #[expect(
@@ -32,6 +33,10 @@ mod tests;
 
 pub(crate) use address::{CheckedAddress, decode, encode};
 pub use attrs::{DomainAttr, EndpointAttr, FabricAttr, RxAttr, TxAttr};
+pub use explain::{Excluded, Explanation, HintSet};
 pub use hints::Hints;
 pub use info::{Info, InfoList};
 pub use nic::{Link, Nic, PciAddress};
+
+pub(crate) use info::core_name;
+pub(crate) use query::load;

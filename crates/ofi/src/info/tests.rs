@@ -381,8 +381,138 @@ fn an_empty_answer_says_what_was_asked() {
         "explain",
         "provider udp",
         "FI_MSG, FI_ATOMIC",
-        "ep_attr.type_ FI_EP_MSG",
+        "ep_attr.type FI_EP_MSG",
     ] {
         assert!(text.contains(part), "{text} lacks {part}");
+    }
+}
+
+#[test]
+fn one_hint_that_excludes_a_provider_is_named_with_libfabrics_words() {
+    let hints = Hints::new()
+        .provider("udp;ofi_rxd")
+        .endpoint_type(EndpointType::Rdm)
+        .caps(Caps::MSG | Caps::TAGGED)
+        .max_msg_size(usize::MAX / 2)
+        .node("127.0.0.1")
+        .source();
+    assert_eq!(*hints.query().unwrap_err().kind(), ErrorKind::NotFound);
+    let why = hints.explain().unwrap();
+    assert!(why.complete && why.matching.is_empty() && why.unknown_provider.is_none());
+    let [excluded] = &why.excluded[..] else {
+        panic!("{why}")
+    };
+    assert_eq!(excluded.provider, "udp;ofi_rxd");
+    let [set] = &excluded.sets[..] else {
+        panic!("{why}")
+    };
+    assert_eq!(
+        set.hints,
+        [format!("ep_attr.max_msg_size {}", usize::MAX / 2)]
+    );
+    let said = |text: &str| {
+        set.messages
+            .iter()
+            .any(|message| message.text.contains(text))
+    };
+    assert!(said("Max message size too large"), "{why}");
+    let report = why.to_string();
+    for part in [
+        "nothing matches",
+        "udp;ofi_rxd\n",
+        "would match without ep_attr.max_msg_size",
+    ] {
+        assert!(report.contains(part), "{report} lacks {part}");
+    }
+}
+
+#[test]
+fn pairs_of_hints_are_found_where_no_single_one_is_in_the_way() {
+    let hints = Hints::new()
+        .provider("udp")
+        .endpoint_type(EndpointType::Dgram)
+        .caps(Caps::MSG | Caps::TAGGED)
+        .inject_size(1 << 30);
+    let why = hints.explain().unwrap();
+    let udp = why
+        .excluded
+        .iter()
+        .find(|excluded| excluded.provider == "udp")
+        .expect("udp");
+    assert!(!udp.sets.is_empty(), "{why}");
+    for set in &udp.sets {
+        assert_eq!(set.hints.len(), 2, "{why}");
+        assert!(
+            set.hints
+                .iter()
+                .any(|hint| hint == "tx_attr.inject_size 1073741824"),
+            "{why}"
+        );
+        assert!(!set.messages.is_empty(), "{why}");
+    }
+    let with_tagged = |set: &&HintSet| set.hints.iter().any(|hint| hint == "caps FI_TAGGED");
+    assert_eq!(udp.sets.iter().filter(with_tagged).count(), 1, "{why}");
+}
+
+#[test]
+fn larger_sets_are_found_and_none_of_their_hints_is_idle() {
+    let hints = Hints::new()
+        .provider("udp")
+        .endpoint_type(EndpointType::Dgram)
+        .caps(Caps::MSG | Caps::TAGGED | Caps::ATOMIC)
+        .inject_size(1 << 30);
+    let why = hints.explain().unwrap();
+    let udp = why
+        .excluded
+        .iter()
+        .find(|excluded| excluded.provider == "udp")
+        .expect("udp");
+    let [set] = &udp.sets[..] else {
+        panic!("{why}")
+    };
+    let mut names = set.hints.clone();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "caps FI_ATOMIC",
+            "caps FI_TAGGED",
+            "tx_attr.inject_size 1073741824"
+        ]
+    );
+}
+
+#[test]
+fn explaining_what_matches_says_so() {
+    let why = local("tcp", EndpointType::Msg).explain().unwrap();
+    assert!(why.matching.iter().any(|name| name == "tcp"), "{why}");
+    assert!(why.to_string().contains("matching: tcp"), "{why}");
+    let unknown = Hints::new().provider("nonesuch").explain().unwrap();
+    assert_eq!(unknown.unknown_provider.as_deref(), Some("nonesuch"));
+    assert!(
+        unknown.to_string().contains("no provider `nonesuch`"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn without_a_filter_every_provider_is_explained() {
+    let why = Hints::new()
+        .endpoint_type(EndpointType::Rdm)
+        .caps(Caps::RMA | Caps::FENCE)
+        .explain();
+    let why = why.unwrap();
+    // Only sockets has fences, of the software providers.
+    assert!(why.matching.iter().any(|name| name == "sockets"), "{why}");
+    for name in ["shm", "tcp;ofi_rxm", "udp;ofi_rxd"] {
+        let excluded = why
+            .excluded
+            .iter()
+            .find(|excluded| excluded.provider == name);
+        let sets = &excluded.unwrap_or_else(|| panic!("{name}: {why}")).sets;
+        assert!(
+            sets.iter().any(|set| set.hints == ["caps FI_FENCE"]),
+            "{name}: {why}"
+        );
     }
 }
