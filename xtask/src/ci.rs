@@ -31,7 +31,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "deny",
-        run: || deny::run().map(none),
+        run: || deny::run_check().map(none),
     },
     Step {
         name: "clippy",

@@ -66,7 +66,7 @@ fn command() -> Result<(), String> {
             let list = args.contains("--list");
             finish(args).and_then(|()| rules::run(list))
         }
-        "deny" => finish(args).and_then(|()| deny::run()),
+        "deny" => finish(args).and_then(|()| deny::run_check()),
         "codegen" => codegen(args),
         "" | "help" => {
             print!("{USAGE}");

@@ -1,6 +1,6 @@
 //! `cargo xtask rules`: every rule of docs/rules.md, and the tests that carry its id.
 //!
-//! A test carries ids in a comment right above it, or in its first line: `// rule: B1, L2`. In a
+//! A test carries ids in a comment right above it, or in its body: `// rule: B1, L2`. In a
 //! doc comment (`/// rule: B1`) the comment must hold an example that runs. A compile-fail test
 //! (a file under `tests/ui`) and a module of tests (`//! rule: B1`) carry them for the whole file.
 //!
@@ -159,7 +159,11 @@ fn marks(name: &str, text: &str) -> Vec<Result<(Vec<String>, String), String>> {
         if !matches!(slashes, "//" | "///" | "//!") {
             continue;
         }
-        let ids: Vec<String> = ids.split(',').map(|id| id.trim().to_owned()).collect();
+        let ids: Vec<String> = ids
+            .split([',', ' '])
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned)
+            .collect();
         let mark = match ids.iter().find(|id| !is_id(id)) {
             Some(id) => Err(format!("{}: `{id}` is no id", index + 1)),
             None => test(name, &lines, index, slashes).map(|test| (ids, test)),
@@ -190,35 +194,29 @@ fn test(name: &str, lines: &[&str], index: usize, slashes: &str) -> Result<Strin
             _ => Ok(format!("(example, line {})", index + 1)),
         };
     }
-    // In the first line of a test, or among the attributes above it.
+    // Above a test, or in its body.
+    let next = lines[index..]
+        .iter()
+        .position(|line| !line.starts_with("//") && !line.starts_with("#["));
+    let below = next
+        .map(|offset| index + offset)
+        .filter(|&at| function(lines[at]).is_some());
     let above = lines[..index]
         .iter()
-        .rev()
-        .find(|line| !line.is_empty() && !line.starts_with("//"));
-    let below = lines[index..]
-        .iter()
-        .position(|line| function(line).is_some());
-    if let Some(test) = above.and_then(|line| function(line)) {
-        return Ok(test.to_owned());
-    }
-    let Some(below) = below.map(|offset| index + offset) else {
-        return Err(format!("{}: a mark with no test under it", index + 1));
+        .rposition(|line| function(line).is_some());
+    let Some(at) = below.or(above) else {
+        return Err(format!("{}: a mark with no test beside it", index + 1));
     };
-    let from = lines[..index]
-        .iter()
-        .rposition(|line| line.is_empty())
-        .unwrap_or(0);
-    let is_test = lines[from..below]
-        .iter()
-        .any(|line| line.starts_with("#[") && line.contains("test"));
-    let between = lines[index..below]
-        .iter()
-        .all(|line| line.starts_with("//") || line.starts_with("#["));
-    if (is_test || in_tests) && between {
-        return Ok(function(lines[below]).unwrap_or_default().to_owned());
+    let head = |line: &&&str| line.starts_with("//") || line.starts_with("#[");
+    let attributes = lines[..at].iter().rev().take_while(head);
+    let is_test = attributes
+        .filter(|line| line.starts_with("#["))
+        .any(|line| line.contains("test"));
+    if is_test || in_tests {
+        return Ok(function(lines[at]).unwrap_or_default().to_owned());
     }
     Err(format!(
-        "{}: what stands under this mark is no test",
+        "{}: what this mark belongs to is no test",
         index + 1
     ))
 }
