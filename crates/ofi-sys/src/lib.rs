@@ -55,8 +55,10 @@
 //! # Finding libfabric
 //!
 //! By default pkg-config finds it when the program is built, and the program runs with that
-//! version or a newer one. The feature `dlopen` builds without any, and loads it at run time:
-//! see [`load`].
+//! version or a newer one. The feature `vendored` builds libfabric 1.22 from source and links it
+//! into the program (autotools are needed; `OFI_SYS_CONFIGURE` holds more arguments for
+//! configure). The feature `dlopen` builds without any, and loads it at run time: see [`load`].
+//! Of several, `dlopen` wins over `vendored` over pkg-config.
 
 #![allow(
     non_camel_case_types,

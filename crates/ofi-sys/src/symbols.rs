@@ -21,6 +21,12 @@ pub const LINKED_VERSION: Option<u32> = match option_env!("OFI_SYS_LINKED_VERSIO
     None => None,
 };
 
+/// Where the feature `vendored` installed libfabric: its `bin/fi_pingpong` is a peer in C for tests.
+pub const VENDORED_PREFIX: Option<&str> = option_env!("OFI_SYS_VENDORED_PREFIX");
+
+/// The sources that the feature `vendored` built; `fabtests` is among them.
+pub const VENDORED_SOURCE: Option<&str> = option_env!("OFI_SYS_VENDORED_SOURCE");
+
 /// Why libfabric could not be loaded, in the loader's own words, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadError {
@@ -240,6 +246,18 @@ mod tests {
         assert_eq!(parse_version("2.6"), FI_VERSION(2, 6));
         assert_eq!(parse_version("2.6.0rc1"), FI_VERSION(2, 6));
         assert_eq!(parse_version("2.10rc1.3"), FI_VERSION(2, 10));
+    }
+
+    #[cfg(all(feature = "vendored", not(feature = "dlopen")))]
+    #[test]
+    fn the_vendored_library_is_the_one_that_runs() {
+        assert_eq!(LINKED_VERSION, Some(FI_VERSION(1, 22)));
+        // SAFETY: fi_version has no preconditions.
+        assert_eq!(unsafe { fi_version() }, FI_VERSION(1, 22));
+        let prefix = std::path::Path::new(VENDORED_PREFIX.expect("installed"));
+        assert!(prefix.join("bin/fi_pingpong").is_file());
+        let source = std::path::Path::new(VENDORED_SOURCE.expect("copied"));
+        assert!(source.join("fabtests/configure.ac").is_file());
     }
 
     #[test]
