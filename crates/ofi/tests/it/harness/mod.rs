@@ -1,0 +1,283 @@
+//! Cases, the providers they run on, and how they are run.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+mod matrix;
+mod peer;
+mod process;
+mod rig;
+
+pub use matrix::{Kinds, Target};
+pub use peer::{Parent, Peer};
+pub use rig::{LIMIT, Mode, Pair, Rig, pattern, progress_until};
+
+use crate::harness::matrix::{Matrix, UNSUPPORTED};
+
+/// What a case returns. Failing is panicking, or any error.
+pub type Verdict = Result<(), Stop>;
+
+/// Why a case ended early.
+#[derive(Debug)]
+pub enum Stop {
+    /// The provider does not offer what the case is about. Only on the committed list is this
+    /// anything but a failure.
+    Unsupported(String),
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Stop {
+    #[track_caller]
+    fn from(error: E) -> Stop {
+        Stop::Failed(format!("{}: {error}", std::panic::Location::caller()))
+    }
+}
+
+/// One case on one kind of endpoint and one threading.
+type Body = fn(&Target) -> Verdict;
+
+pub struct Case {
+    name: String,
+    kinds: Kinds,
+    threading: &'static str,
+    body: Body,
+    seconds: u64,
+    env: &'static [(&'static str, &'static str)],
+}
+
+/// All cases.
+#[derive(Default)]
+pub struct List(Vec<Case>);
+
+/// What every case gets unless it says otherwise.
+const SECONDS: u64 = 60;
+
+impl List {
+    #[doc(hidden)]
+    pub fn push(
+        &mut self,
+        module: &str,
+        name: &str,
+        kinds: Kinds,
+        threading: &'static str,
+        body: Body,
+    ) {
+        let module = module.rsplit("::").next().unwrap_or(module);
+        self.0.push(Case {
+            name: format!("{module}::{name}"),
+            kinds,
+            threading,
+            body,
+            seconds: SECONDS,
+            env: &[],
+        });
+    }
+
+    /// Changes the cases of this name (`module::case`): their time limit.
+    pub fn limit(&mut self, name: &str, seconds: u64) {
+        self.change(name, |case| case.seconds = seconds);
+    }
+
+    /// Changes the cases of this name: their environment.
+    pub fn env(&mut self, name: &str, env: &'static [(&'static str, &'static str)]) {
+        self.change(name, |case| case.env = env);
+    }
+
+    fn change(&mut self, name: &str, change: impl Fn(&mut Case)) {
+        let mut cases = self
+            .0
+            .iter_mut()
+            .filter(|case| case.name == name)
+            .peekable();
+        assert!(cases.peek().is_some(), "no case {name}");
+        cases.for_each(change);
+    }
+}
+
+/// Registers cases: functions `fn case(t: &Target) -> Verdict`, generic as the first word says.
+///
+/// - `once`: no provider is involved; not generic.
+/// - `rdm`, `dgram`: `<K: Connectionless, T: Mode>`, on endpoints of that kind, both threadings.
+/// - `connectionless`: the same on both kinds.
+/// - `rdm_shared`: `<K: Connectionless>`, with `Shared` objects only.
+/// - `msg`: `<T: Mode>`, on connected endpoints.
+macro_rules! cases {
+    ($list:expr, once: $($case:ident)*) => {$(
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::NONE, "", $case);
+    )*};
+    ($list:expr, rdm: $($case:ident)*) => {$(
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::RDM, "shared", $case::<ofi::Rdm, ofi::Shared>);
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::RDM, "confined", $case::<ofi::Rdm, ofi::Confined>);
+    )*};
+    ($list:expr, dgram: $($case:ident)*) => {$(
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::DGRAM, "shared", $case::<ofi::Dgram, ofi::Shared>);
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::DGRAM, "confined", $case::<ofi::Dgram, ofi::Confined>);
+    )*};
+    ($list:expr, connectionless: $($case:ident)*) => {
+        $crate::harness::cases!($list, rdm: $($case)*);
+        $crate::harness::cases!($list, dgram: $($case)*);
+    };
+    ($list:expr, rdm_shared: $($case:ident)*) => {$(
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::RDM, "shared", $case::<ofi::Rdm>);
+    )*};
+    ($list:expr, msg: $($case:ident)*) => {$(
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::MSG, "shared", $case::<ofi::Shared>);
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::MSG, "confined", $case::<ofi::Confined>);
+    )*};
+}
+pub(crate) use cases;
+
+/// Runs the list, or in a child process the one case it was started for.
+pub fn main(list: List) -> ExitCode {
+    let matrix = match Matrix::of_environment() {
+        Ok(matrix) => matrix,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(name) = process::wanted() {
+        return child(&list, &matrix, &name);
+    }
+    let mut trials = Vec::new();
+    for (name, case, _) in expand(&list, &matrix) {
+        let known = matrix.known_unsupported(&case.name, &name);
+        let (seconds, env) = (case.seconds, case.env);
+        let run = name.clone();
+        trials.push(Trial::ignorable_test(name, move || {
+            judge(process::run(&run, seconds, env), known)
+        }));
+    }
+    let mut arguments = Arguments::from_args();
+    if arguments.test_threads.is_none() {
+        // Cases mostly wait; a few more than there are cores, but not so many that they starve.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        arguments.test_threads = Some(cores.max(2));
+    }
+    let stale = stale(&list);
+    if !stale.is_empty() {
+        eprintln!("the list of unsupported cases names no case: {stale:?}");
+        return ExitCode::FAILURE;
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Every case on every target it is for: its full name.
+fn expand<'a>(list: &'a List, matrix: &'a Matrix) -> Vec<(String, &'a Case, Target)> {
+    let mut all = Vec::new();
+    for case in &list.0 {
+        if case.kinds == Kinds::NONE {
+            all.push((case.name.clone(), case, Target::none()));
+        }
+        for target in matrix.targets(case.kinds, case.threading) {
+            all.push((format!("{}::{target}", case.name), case, target));
+        }
+    }
+    all
+}
+
+fn judge(
+    done: Result<(), process::Ended>,
+    known: Option<&'static str>,
+) -> Result<Completion, Failed> {
+    match (done, known) {
+        (Ok(()), None) => Ok(Completion::Completed),
+        (Ok(()), Some(reason)) => Err(Failed::from(format!(
+            "listed as unsupported ({reason}), and it passes: take it off the list"
+        ))),
+        (Err(process::Ended::Unsupported(_)), Some(reason)) => Ok(Completion::ignored_with(reason)),
+        (Err(process::Ended::Unsupported(why)), None) => Err(Failed::from(format!(
+            "not supported here, and not on the list of known ones: {why}"
+        ))),
+        (Err(process::Ended::Failed(why)), _) => Err(Failed::from(why)),
+    }
+}
+
+fn child(list: &List, matrix: &Matrix, name: &str) -> ExitCode {
+    let all = expand(list, matrix);
+    let Some((_, case, target)) = all.iter().find(|(full, ..)| full == name) else {
+        eprintln!("no case {name}");
+        return ExitCode::FAILURE;
+    };
+    match (case.body)(target) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Stop::Unsupported(reason)) => {
+            eprintln!("{}{reason}", process::UNSUPPORTED_LINE);
+            ExitCode::from(process::UNSUPPORTED_CODE)
+        }
+        Err(Stop::Failed(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn stale(list: &List) -> Vec<&'static str> {
+    UNSUPPORTED
+        .iter()
+        .map(|known| known.case)
+        .filter(|name| !list.0.iter().any(|case| case.name == *name))
+        .collect()
+}
+
+pub fn register(list: &mut List) {
+    cases!(list, once: knobs_are_parsed a_crash_is_told a_hang_is_told);
+    cases!(list, rdm: provider_is_listed);
+    cases!(list, dgram: provider_is_listed);
+    cases!(list, msg: connected_provider_is_listed);
+}
+
+/// A provider that this version of libfabric must have is there: nothing is skipped silently.
+fn provider_is_listed<K: ofi::Kind, T: Mode>(t: &Target) -> Verdict {
+    let info = t.query(ofi::Caps::MSG)?;
+    assert_eq!(info.endpoint_type(), K::TYPE);
+    Ok(())
+}
+
+fn connected_provider_is_listed<T: Mode>(t: &Target) -> Verdict {
+    provider_is_listed::<ofi::Msg, T>(t)
+}
+
+fn knobs_are_parsed(_: &Target) -> Verdict {
+    matrix::check_parsing();
+    Ok(())
+}
+
+/// The harness itself: a child that dies of a signal fails, and says which.
+fn a_crash_is_told(_: &Target) -> Verdict {
+    match Parent::role() {
+        Some(_) => std::process::abort(),
+        None => {
+            let ended = process::run_role("harness::a_crash_is_told", "crash", 30);
+            let Err(process::Ended::Failed(why)) = ended else {
+                panic!("{ended:?}")
+            };
+            assert!(why.contains("signal 6"), "{why}");
+            Ok(())
+        }
+    }
+}
+
+/// The harness itself: a child that hangs is ended at its limit, and what it said last is told.
+fn a_hang_is_told(_: &Target) -> Verdict {
+    match Parent::role() {
+        Some(_) => {
+            eprintln!("last words");
+            loop {
+                std::thread::park();
+            }
+        }
+        None => {
+            let ended = process::run_role("harness::a_hang_is_told", "hang", 1);
+            let Err(process::Ended::Failed(why)) = ended else {
+                panic!("{ended:?}")
+            };
+            assert!(
+                why.contains("time limit") && why.contains("last words"),
+                "{why}"
+            );
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The integration tests: one binary, one module per object, every case in a child process of its
+//! own (a crash or a hang fails that case alone), over every software provider.
+//!
+//! `cargo test -p ofi --test it -- NAME` runs the cases whose name contains NAME; names read
+//! `module::case::provider::type::threading`. The knobs:
+//!
+//! - `OFI_TEST_PROVIDERS=shm,tcp;ofi_rxm`: only these. One that is not in the matrix is added to it
+//!   (with RDM endpoints unless its hints say `type=msg` or `type=dgram`) and must be there.
+//! - `OFI_TEST_HINTS=efa:domain=rdmap0s6;fabric=efa;verbs:node=10.0.0.1`: what to ask of a provider
+//!   besides: `domain`, `fabric`, `node`, `service`, `type`.
+//! - `OFI_TEST_SEQUENCES=10000`: how many random sequences the property test runs per provider.
+//! - `OFI_TEST_SEED=N`: the first seed of those.
+//! - `OFI_TEST_TIMEOUT=N`: multiplies every case's time limit by N (sanitizers, valgrind).
+//! - `OFI_TEST_RUNNER="valgrind -q"`: what every child process is started under.
+
+mod addresses;
+mod cm;
+mod harness;
+mod messages;
+
+fn main() -> std::process::ExitCode {
+    let mut list = harness::List::default();
+    harness::register(&mut list);
+    addresses::register(&mut list);
+    cm::register(&mut list);
+    messages::register(&mut list);
+    harness::main(list)
+}
