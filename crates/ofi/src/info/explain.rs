@@ -11,7 +11,7 @@ use super::{
     hints::{Hints, Key, ProviderFilter, Text},
     hints_fields::Field,
     info::core_name,
-    query::names,
+    query::{names, only_by_name},
 };
 use crate::{
     error::Result,
@@ -156,8 +156,7 @@ impl Hints {
         for atom in atoms {
             match atom {
                 Atom::Caps(bit) => {
-                    let left = hints.caps.map(|caps| caps - Caps::from_raw(*bit));
-                    hints.caps = left.filter(|caps| caps.intersects(Caps::TRANSFERS));
+                    hints.caps = hints.caps.map(|caps| caps - Caps::from_raw(*bit));
                 }
                 Atom::Mode => {
                     hints.mode = everything.mode;
@@ -242,6 +241,7 @@ impl<'a> Search<'a> {
         hints.check()?;
         let mut open = hints.clone();
         open.excluded.clear();
+        open.searching = true;
         // A layering that is switched off unless it is asked for as a whole stays asked for.
         open.provider = open.provider.filter(|filter| filter.exact);
         Ok(Search {
@@ -276,6 +276,7 @@ impl<'a> Search<'a> {
                     .any(|excluded| names(excluded, name))
             })
             .filter(|name| !matching.contains(*name))
+            .filter(|name| filter.is_some() || !only_by_name(name))
             .cloned()
             .collect();
         let mut sets = self.singles(&mut wanted)?;
@@ -409,14 +410,24 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        // The last ones are those of the layer that was asked for; the verdict comes at the end.
-        let surplus = messages.len().saturating_sub(MESSAGES);
-        messages.drain(..surplus);
+        // The verdicts come from functions of that name; without any, whatever came last.
+        if messages.iter().any(is_verdict) {
+            messages.retain(is_verdict);
+            messages.truncate(MESSAGES);
+        } else {
+            let surplus = messages.len().saturating_sub(MESSAGES);
+            messages.drain(..surplus);
+        }
         HintSet {
             hints: set.iter().map(|atom| self.hints.show(*atom)).collect(),
             messages,
         }
     }
+}
+
+/// Whether it comes from the comparison of hints with what a provider has.
+fn is_verdict(message: &Message) -> bool {
+    message.function.contains("check")
 }
 
 /// For each provider the sets that keep it away.

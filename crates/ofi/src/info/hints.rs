@@ -61,6 +61,9 @@ pub struct Hints {
     pub(super) open_fabric: Option<Open<ofi_sys::fid_fabric>>,
     pub(super) open_domain: Option<Open<ofi_sys::fid_domain>>,
     pub(super) unchecked_shm: bool,
+    /// For the search of `explain` alone: capabilities without a kind of transfer are asked for, and
+    /// providers that are taken only by name are shown.
+    pub(super) searching: bool,
     /// The first value that cannot be passed on.
     error: Option<Error>,
 }
@@ -174,6 +177,7 @@ impl Hints {
             open_fabric: None,
             open_domain: None,
             unchecked_shm: false,
+            searching: false,
             error: None,
         }
     }
@@ -444,7 +448,8 @@ impl Hints {
             let text = format!("{api} is older than {}", Version::OLDEST);
             return Err(Error::invalid("Hints::api_version", text));
         }
-        if let Some(caps) = self.caps.filter(|caps| !caps.intersects(Caps::TRANSFERS)) {
+        let idle = |caps: &Caps| !self.searching && !caps.intersects(Caps::TRANSFERS);
+        if let Some(caps) = self.caps.filter(idle) {
             let text = format!("{caps} has none of FI_MSG, FI_TAGGED, FI_RMA and FI_ATOMIC");
             return Err(Error::invalid("Hints::caps", text));
         }
@@ -496,7 +501,7 @@ impl Default for Hints {
     }
 }
 
-/// All that is asked for, in one line.
+/// All that is asked for, in one line, without what [`Hints::new`] asks for by itself.
 impl fmt::Display for Hints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lossy = |text: &CString| text.to_string_lossy().into_owned();
@@ -533,8 +538,14 @@ impl fmt::Display for Hints {
             self.address_format
                 .map(|format| format!("addr_format {format}")),
         );
-        parts.push(format!("mode {}", self.mode));
+        let new = Hints::new();
+        if self.mode != new.mode {
+            parts.push(format!("mode {}", self.mode));
+        }
         for (field, value) in &self.fields {
+            if new.fields.get(field) == Some(value) {
+                continue;
+            }
             let kind = field.kind();
             parts.push(format!("{} {}", kind.label, (kind.show)(*value)));
         }

@@ -84,7 +84,6 @@ macro_rules! fields {
                 $(#[$doc])*
                 ///
                 #[doc = concat!("Sets `", stringify!($attr), ".", stringify!($member), "`.")]
-                #[must_use]
                 $visibility fn $setter(self, value: $type) -> Hints {
                     self.set(Field::$field, value)
                 }

@@ -270,11 +270,8 @@ impl InfoList {
 
     /// The best match, alone.
     #[must_use]
-    pub fn into_best(self) -> Info {
-        let [best, ..] = &self.0[..] else {
-            unreachable!("a list is never empty")
-        };
-        best.clone()
+    pub fn into_best(mut self) -> Info {
+        self.0.swap_remove(0)
     }
 
     /// All matches, best first.

@@ -38,5 +38,6 @@ pub use hints::Hints;
 pub use info::{Info, InfoList};
 pub use nic::{Link, Nic, PciAddress};
 
+#[cfg(feature = "tracing")]
 pub(crate) use info::core_name;
 pub(crate) use query::load;

@@ -57,7 +57,7 @@ impl Hints {
         // go where the first of the refused ones was.
         let mut asked_again: Vec<String> = Vec::new();
         for info in found {
-            if !self.wants(&info) {
+            if !self.wants(&info) || !self.is_named(&info) {
                 continue;
             }
             if !self.is_unchecked(&info) {
@@ -67,7 +67,7 @@ impl Hints {
                 let again = CString::new(name.as_str()).expect("a C string has no NUL inside");
                 let checked = self.ask(api, Some(&again), Some(self.checked_mr_mode()))?;
                 taken.extend(checked.into_iter().filter(|info| {
-                    info.provider() == name && self.wants(info) && !self.is_unchecked(info)
+                    info.provider() == name && self.is_named(info) && !self.is_unchecked(info)
                 }));
                 asked_again.push(name);
             }
@@ -196,13 +196,18 @@ impl Hints {
         match &self.provider {
             Some(filter) => filter.takes(name),
             // Listing (`everything`) shows all there is.
-            None => {
-                self.caps.is_none()
-                    || !ONLY_BY_NAME
-                        .iter()
-                        .any(|only| core_name(name).eq_ignore_ascii_case(only))
-            }
+            None => self.searching || self.caps.is_none() || !only_by_name(name),
         }
+    }
+
+    /// Whether the fabric and the domain are those that were asked for: providers over IP do not
+    /// look at the names.
+    fn is_named(&self, info: &Info) -> bool {
+        let is = |text: Text, name: Option<&str>| {
+            let wanted = self.texts.get(&text).map(|wanted| wanted.to_bytes());
+            wanted.is_none_or(|wanted| name.is_some_and(|name| name.as_bytes() == wanted))
+        };
+        is(Text::Fabric, info.fabric().name()) && is(Text::Domain, info.domain().name())
     }
 
     /// Whether opening this would let others into this process's memory unchecked.
@@ -226,6 +231,13 @@ fn is_unchecked(info: &Info) -> bool {
             .provider()
             .split(';')
             .any(|part| UNCHECKED.iter().any(|name| part.eq_ignore_ascii_case(name)))
+}
+
+/// Whether a provider is taken only where it is named.
+pub(super) fn only_by_name(provider: &str) -> bool {
+    ONLY_BY_NAME
+        .iter()
+        .any(|only| core_name(provider).eq_ignore_ascii_case(only))
 }
 
 impl ProviderFilter {
