@@ -54,19 +54,14 @@ pub fn root() -> PathBuf {
 pub fn cargo(args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .current_dir(root())
-        .envs(TEST_ENVIRONMENT.iter().copied());
+    command.args(args).current_dir(root()).envs(TEST_ENVIRONMENT.iter().copied());
     command
 }
 
-/// `cargo metadata`, without the dependencies unless asked for.
+/// `cargo metadata`: our own packages, or with `dependencies` those of every feature too.
 pub fn metadata(dependencies: bool) -> Result<Value, String> {
     let mut command = cargo(&["metadata", "--format-version", "1", "--locked"]);
-    if !dependencies {
-        command.arg("--no-deps");
-    }
+    command.arg(if dependencies { "--all-features" } else { "--no-deps" });
     let text = output(&mut command, 5 * MINUTE)?;
     serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))
 }
@@ -74,9 +69,8 @@ pub fn metadata(dependencies: bool) -> Result<Value, String> {
 /// Where cargo puts what it builds.
 pub fn target_directory() -> Result<PathBuf, String> {
     let metadata = metadata(false)?;
-    let path = metadata["target_directory"]
-        .as_str()
-        .ok_or("cargo metadata: no target directory")?;
+    let path =
+        metadata["target_directory"].as_str().ok_or("cargo metadata: no target directory")?;
     Ok(PathBuf::from(path))
 }
 
@@ -84,20 +78,13 @@ pub fn target_directory() -> Result<PathBuf, String> {
 pub fn host() -> Result<String, String> {
     let text = output(Command::new("rustc").arg("-vV"), MINUTE)?;
     let line = text.lines().find_map(|line| line.strip_prefix("host: "));
-    line.map(str::to_owned)
-        .ok_or_else(|| "rustc -vV names no host".to_owned())
+    line.map(str::to_owned).ok_or_else(|| "rustc -vV names no host".to_owned())
 }
 
 /// Builds the test binaries and examples of the workspace's own packages (not of this one).
 pub fn test_binaries(args: &[&str]) -> Result<Vec<Artifact>, String> {
-    let mut command = cargo(&[
-        "test",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
-    command
-        .args(["--workspace", "--exclude", "xtask"])
-        .args(args);
+    let mut command = cargo(&["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    command.args(["--workspace", "--exclude", "xtask"]).args(args);
     println!("$ cargo test --no-run --workspace {}", args.join(" "));
     let text = output(&mut command, 20 * MINUTE)?;
     let found: Vec<Artifact> = text.lines().filter_map(artifact).collect();
@@ -114,33 +101,20 @@ fn artifact(line: &str) -> Option<Artifact> {
         return None;
     }
     let program = PathBuf::from(message["executable"].as_str()?);
-    let example = message["target"]["kind"]
-        .as_array()?
-        .iter()
-        .any(|kind| kind == "example");
+    let example = message["target"]["kind"].as_array()?.iter().any(|kind| kind == "example");
     // A package's command is built for its tests, but is no test itself.
     if message["profile"]["test"] != true && !example {
         return None;
     }
-    let package = Path::new(message["manifest_path"].as_str()?)
-        .parent()?
-        .to_path_buf();
+    let package = Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf();
     let name = message["target"]["name"].as_str()?.to_owned();
-    Some(Artifact {
-        name,
-        program,
-        package,
-        example,
-    })
+    Some(Artifact { name, program, package, example })
 }
 
 /// Sums the `test result:` lines of a run.
 pub fn tally(text: &str) -> Tally {
     let mut sum = Tally::default();
-    for line in text
-        .lines()
-        .filter_map(|line| line.split_once("test result: "))
-    {
+    for line in text.lines().filter_map(|line| line.split_once("test result: ")) {
         for part in line.1.split(['.', ';']) {
             let mut words = part.split_whitespace();
             let count = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
@@ -164,13 +138,7 @@ mod tests {
             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished\n\
             noise\n\
             test result: FAILED. 10 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(
-            tally(text),
-            Tally {
-                passed: 13,
-                failed: 2
-            }
-        );
+        assert_eq!(tally(text), Tally { passed: 13, failed: 2 });
         assert_eq!(tally("no result"), Tally::default());
     }
 
@@ -187,9 +155,6 @@ mod tests {
         let example = artifact(&line("example", false)).expect("an example");
         assert!(example.example);
         let test = artifact(&line("test", true)).expect("a test");
-        assert_eq!(
-            (test.name.as_str(), test.package.as_path()),
-            ("n", Path::new("/a/p"))
-        );
+        assert_eq!((test.name.as_str(), test.package.as_path()), ("n", Path::new("/a/p")));
     }
 }

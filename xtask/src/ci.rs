@@ -17,94 +17,34 @@ struct Step {
 
 /// Cheap and local first: a slip in the formatting is known before an hour's work is spent.
 const STEPS: &[Step] = &[
-    Step {
-        name: "fmt",
-        run: || check(&["fmt", "--all", "--check"]),
-    },
-    Step {
-        name: "tidy",
-        run: || tidy::run().map(none),
-    },
-    Step {
-        name: "rules",
-        run: || rules::run(false).map(none),
-    },
-    Step {
-        name: "deny",
-        run: || deny::run_check().map(none),
-    },
-    Step {
-        name: "clippy",
-        run: || clippy(&[]),
-    },
-    Step {
-        name: "clippy-dlopen",
-        run: || clippy(&["--features", "dlopen"]),
-    },
-    Step {
-        name: "test",
-        run: || test::tests(false),
-    },
-    Step {
-        name: "doc-tests",
-        run: test::doc_tests,
-    },
-    Step {
-        name: "examples",
-        run: || examples::run(&[]),
-    },
-    Step {
-        name: "doc",
-        run: doc,
-    },
-    Step {
-        name: "second-linked",
-        run: || second::linked(false),
-    },
-    Step {
-        name: "second-dlopen",
-        run: || second::loaded(false),
-    },
-    Step {
-        name: "codegen",
-        run: || toolchains::codegen().map(none),
-    },
-    Step {
-        name: "msrv",
-        run: || toolchains::msrv().map(none),
-    },
-    Step {
-        name: "cross",
-        run: || toolchains::cross().map(none),
-    },
-    Step {
-        name: "asan",
-        run: sanitize::address,
-    },
-    Step {
-        name: "valgrind",
-        run: sanitize::valgrind,
-    },
-    Step {
-        name: "loom",
-        run: sanitize::loom,
-    },
+    Step { name: "fmt", run: || check(&["fmt", "--all", "--check"]) },
+    Step { name: "tidy", run: || tidy::run().map(none) },
+    Step { name: "rules", run: || rules::run(false).map(none) },
+    Step { name: "deny", run: || deny::run_check().map(none) },
+    Step { name: "clippy", run: || clippy(&[]) },
+    Step { name: "clippy-dlopen", run: || clippy(&["--features", "dlopen"]) },
+    Step { name: "test", run: || test::tests(false) },
+    Step { name: "doc-tests", run: test::doc_tests },
+    Step { name: "examples", run: || examples::run(&[]) },
+    Step { name: "doc", run: doc },
+    Step { name: "second-linked", run: || second::linked(false) },
+    Step { name: "second-dlopen", run: || second::loaded(false) },
+    Step { name: "vendored", run: test::vendored },
+    Step { name: "codegen", run: || toolchains::codegen().map(none) },
+    Step { name: "msrv", run: || toolchains::msrv().map(none) },
+    Step { name: "cross", run: || toolchains::cross().map(none) },
+    Step { name: "asan", run: sanitize::address },
+    Step { name: "valgrind", run: sanitize::valgrind },
+    Step { name: "loom", run: sanitize::loom },
 ];
 
 /// The command, with its arguments.
 pub fn command(mut args: Arguments) -> Result<(), String> {
     let list = args.contains("--list");
-    let only: Vec<String> = args
-        .values_from_str("--only")
-        .map_err(|error| error.to_string())?;
+    let only: Vec<String> = args.values_from_str("--only").map_err(|error| error.to_string())?;
     crate::finish(args)?;
-    if let Some(name) = only
-        .iter()
-        .find(|name| !STEPS.iter().any(|step| step.name == **name))
-    {
-        return Err(format!(
-            "no step `{name}`; `cargo xtask ci --list` names them"
-        ));
+    if let Some(name) = only.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
+        return Err(format!("no step `{name}`; `cargo xtask ci --list` names them"));
     }
     let wanted = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
     if list {
@@ -130,11 +70,7 @@ fn verdict(step: &Step) -> Verdict {
     if let Err(error) = &result {
         println!("=== {} FAILED: {error}", step.name);
     }
-    Verdict {
-        name: step.name,
-        seconds: begun.elapsed().as_secs_f64(),
-        result,
-    }
+    Verdict { name: step.name, seconds: begun.elapsed().as_secs_f64(), result }
 }
 
 fn table(done: &[Verdict], begun: Instant) -> Result<(), String> {
@@ -160,11 +96,7 @@ fn table(done: &[Verdict], begun: Instant) -> Result<(), String> {
     }
     println!("{:<16} {:>8.1}", "all", begun.elapsed().as_secs_f64());
     println!("\n{sum}");
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(format!("{failed} of {} steps failed", done.len()))
-    }
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} of {} steps failed", done.len())) }
 }
 
 fn check(args: &[&str]) -> Result<Tally, String> {
@@ -173,11 +105,7 @@ fn check(args: &[&str]) -> Result<Tally, String> {
 
 fn clippy(features: &[&str]) -> Result<Tally, String> {
     let mut command = cargo(&["clippy", "--workspace", "--all-targets"]);
-    run(
-        command.args(features).args(["--", "-D", "warnings"]),
-        20 * MINUTE,
-    )
-    .map(none)
+    run(command.args(features).args(["--", "-D", "warnings"]), 20 * MINUTE).map(none)
 }
 
 fn doc() -> Result<Tally, String> {

@@ -18,13 +18,8 @@ pub fn run_check() -> Result<(), String> {
     }
     println!("cargo-deny is not installed: its lists are checked here, advisories are not");
     let metadata = metadata(true)?;
-    let packages = metadata["packages"]
-        .as_array()
-        .ok_or("cargo metadata: no packages")?;
-    let faults: Vec<String> = packages
-        .iter()
-        .flat_map(|package| policy.faults(package))
-        .collect();
+    let packages = metadata["packages"].as_array().ok_or("cargo metadata: no packages")?;
+    let faults: Vec<String> = packages.iter().flat_map(|package| policy.faults(package)).collect();
     faults.iter().for_each(|fault| println!("{fault}"));
     match faults.len() {
         0 => {
@@ -38,6 +33,8 @@ pub fn run_check() -> Result<(), String> {
 /// What deny.toml allows and forbids.
 struct Policy {
     licenses: Vec<String>,
+    /// Crates that name no licence, and what theirs is.
+    clarified: Vec<(String, String)>,
     banned: Vec<String>,
     registries: Vec<String>,
 }
@@ -53,6 +50,7 @@ impl Policy {
         let list = |key: &str| list(text, key).ok_or(format!("deny.toml: no list `{key}`"));
         Ok(Policy {
             licenses: list("allow")?,
+            clarified: clarified(text),
             banned: list("deny")?,
             registries: list("allow-registry")?,
         })
@@ -62,26 +60,19 @@ impl Policy {
         let text = |key: &str| package[key].as_str().unwrap_or_default();
         let name = format!("{} {}", text("name"), text("version"));
         let mut faults = Vec::new();
-        match satisfied(text("license"), &self.licenses) {
+        let clear = self.clarified.iter().find(|(name, _)| name == text("name"));
+        let license = clear.map_or(text("license"), |(_, expression)| expression);
+        match satisfied(license, &self.licenses) {
             Some(true) => {}
-            Some(false) => faults.push(format!(
-                "{name}: licence {} is not allowed",
-                text("license")
-            )),
-            None => faults.push(format!(
-                "{name}: cannot read its licence `{}`",
-                text("license")
-            )),
+            Some(false) => faults.push(format!("{name}: licence {} is not allowed", license)),
+            None => faults.push(format!("{name}: cannot read its licence `{}`", license)),
         }
         if self.banned.iter().any(|banned| banned == text("name")) {
             faults.push(format!("{name}: is banned"));
         }
         // The workspace's own packages have no source.
         if let Some(source) = package["source"].as_str()
-            && !self
-                .registries
-                .iter()
-                .any(|registry| source == format!("registry+{registry}"))
+            && !self.registries.iter().any(|registry| source == format!("registry+{registry}"))
         {
             faults.push(format!("{name}: comes from {source}"));
         }
@@ -91,9 +82,7 @@ impl Policy {
 
 /// The strings of a list in our own deny.toml; comments in it are skipped.
 fn list(text: &str, key: &str) -> Option<Vec<String>> {
-    let start = text
-        .lines()
-        .position(|line| line.starts_with(&format!("{key} = [")))?;
+    let start = text.lines().position(|line| line.starts_with(&format!("{key} = [")))?;
     let mut words = Vec::new();
     for line in text.lines().skip(start) {
         let code = line.split('#').next().unwrap_or_default();
@@ -105,12 +94,19 @@ fn list(text: &str, key: &str) -> Option<Vec<String>> {
     None
 }
 
+/// The crates and expressions of the `[[licenses.clarify]]` tables.
+fn clarified(text: &str) -> Vec<(String, String)> {
+    let tables = text.split("[[licenses.clarify]]").skip(1);
+    let value = |table: &str, key: &str| {
+        let line = table.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+        line.map(|line| line.trim_matches('"').to_owned())
+    };
+    tables.filter_map(|table| Some((value(table, "crate")?, value(table, "expression")?))).collect()
+}
+
 /// Whether an SPDX expression can be met with the allowed licences; `None` if it is not understood.
 fn satisfied(expression: &str, allowed: &[String]) -> Option<bool> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     let value = either(&words, &mut at, allowed)?;
@@ -154,7 +150,7 @@ fn single(words: &[&str], at: &mut usize, allowed: &[String]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    const POLICY: &str = "allow = [\n  \"MIT\", # words\n  \"Zlib\",\n]\ndeny = [\n  { crate = \"bad\" },\n]\nallow-registry = [\"https://here\"]\n";
+    const POLICY: &str = "[[licenses.clarify]]\ncrate = \"unclear\"\nexpression = \"MIT\"\nallow = [\n  \"MIT\", # words\n  \"Zlib\",\n]\ndeny = [\n  { crate = \"bad\" },\n]\nallow-registry = [\"https://here\"]\n";
 
     #[test]
     fn licence_expressions() {
@@ -172,19 +168,13 @@ mod tests {
     #[test]
     fn a_package_is_held_against_every_list() {
         let policy = Policy::parse(POLICY).expect("a policy");
-        let faults = |text: &str| {
-            policy
-                .faults(&serde_json::from_str(text).expect("JSON"))
-                .len()
-        };
+        let faults = |text: &str| policy.faults(&serde_json::from_str(text).expect("JSON")).len();
         let good = r#"{"name":"a","version":"1","license":"MIT","source":"registry+https://here"}"#;
         assert_eq!(faults(good), 0);
         assert_eq!(faults(&good.replace("\"a\"", "\"bad\"")), 1);
         assert_eq!(faults(&good.replace("here", "there")), 1);
         assert_eq!(faults(&good.replace("MIT", "GPL-3.0")), 1);
-        assert_eq!(
-            faults(r#"{"name":"a","version":"1","license":"MIT","source":null}"#),
-            0
-        );
+        assert_eq!(faults(&good.replace("MIT", "").replace("\"a\"", "\"unclear\"")), 0);
+        assert_eq!(faults(r#"{"name":"a","version":"1","license":"MIT","source":null}"#), 0);
     }
 }

@@ -12,7 +12,7 @@ pub enum Level {
     Build,
     /// The tests: C peers, a C compiler, valgrind, the second libfabric generation.
     Test,
-    /// What regenerating the bindings needs besides.
+    /// Besides: what regenerates the bindings, and what builds libfabric from its source.
     Ci,
 }
 
@@ -92,6 +92,15 @@ const NEEDS: &[Need] = &[
         pacman: "clang",
         brew: "llvm",
     },
+    Need {
+        what: "what builds libfabric itself, for the feature `vendored`",
+        level: Level::Ci,
+        present: || ["autoconf", "automake", "make"].into_iter().all(on_path) && libtool(),
+        apt: "autoconf automake libtool make",
+        dnf: "autoconf automake libtool make",
+        pacman: "autoconf automake libtool make",
+        brew: "autoconf automake libtool make",
+    },
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +113,8 @@ enum Packages {
 
 /// Installs what is missing; does nothing, and says nothing more than that, if all is there.
 pub fn ensure(level: Level) -> Result<(), String> {
-    let missing: Vec<&Need> = NEEDS
-        .iter()
-        .filter(|need| need.level <= level && !(need.present)())
-        .collect();
+    let missing: Vec<&Need> =
+        NEEDS.iter().filter(|need| need.level <= level && !(need.present)()).collect();
     if missing.is_empty() {
         println!("set-up: everything is there");
         return Ok(());
@@ -124,19 +131,12 @@ pub fn ensure(level: Level) -> Result<(), String> {
     for mut command in with.install(&names)? {
         run(&mut command, 15 * MINUTE)?;
     }
-    let still: Vec<&str> = missing
-        .iter()
-        .filter(|need| !(need.present)())
-        .map(|need| need.what)
-        .collect();
+    let still: Vec<&str> =
+        missing.iter().filter(|need| !(need.present)()).map(|need| need.what).collect();
     if still.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "installed {}, yet still missing: {}",
-        names.join(" "),
-        still.join(", ")
-    ))
+    Err(format!("installed {}, yet still missing: {}", names.join(" "), still.join(", ")))
 }
 
 impl Packages {
@@ -154,18 +154,17 @@ impl Packages {
     }
 
     fn from_os_release(text: &str) -> Option<Packages> {
-        let families = text.lines().filter_map(|line| {
-            line.strip_prefix("ID=")
-                .or_else(|| line.strip_prefix("ID_LIKE="))
-        });
-        families
-            .flat_map(|line| line.trim_matches('"').split_whitespace())
-            .find_map(|id| match id {
+        let families = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
+        families.flat_map(|line| line.trim_matches('"').split_whitespace()).find_map(
+            |id| match id {
                 "debian" | "ubuntu" => Some(Packages::Apt),
                 "fedora" | "rhel" => Some(Packages::Dnf),
                 "arch" => Some(Packages::Pacman),
                 _ => None,
-            })
+            },
+        )
     }
 
     fn names(self, need: &Need) -> &'static str {
@@ -210,9 +209,7 @@ impl Packages {
             if sudo {
                 command.args(["-n", "env", "DEBIAN_FRONTEND=noninteractive", line[0]]);
             }
-            command
-                .args(&line[1..])
-                .env("DEBIAN_FRONTEND", "noninteractive");
+            command.args(&line[1..]).env("DEBIAN_FRONTEND", "noninteractive");
             if index + 1 == lines.len() {
                 command.args(names);
             }
@@ -236,16 +233,15 @@ pub fn on_path(program: &str) -> bool {
         .any(|dir| Path::new(dir).join(program).is_file())
 }
 
+/// macOS has another program of that name.
+fn libtool() -> bool {
+    on_path("libtoolize") || on_path("glibtoolize")
+}
+
 fn libclang() -> bool {
-    let mut roots = vec![
-        "/usr/lib".into(),
-        "/usr/lib64".into(),
-        "/opt/homebrew/opt/llvm/lib".into(),
-    ];
-    let llvm = std::fs::read_dir("/usr/lib")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let mut roots =
+        vec!["/usr/lib".into(), "/usr/lib64".into(), "/opt/homebrew/opt/llvm/lib".into()];
+    let llvm = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     roots.extend(llvm.map(|entry| entry.path().join("lib")).filter(|path| {
         path.parent()
             .and_then(Path::file_name)
@@ -268,14 +264,8 @@ mod tests {
     fn systems_are_recognised_by_their_family() {
         let of = Packages::from_os_release;
         assert_eq!(of("NAME=x\nID=debian\n"), Some(Packages::Apt));
-        assert_eq!(
-            of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"),
-            Some(Packages::Apt)
-        );
-        assert_eq!(
-            of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"),
-            Some(Packages::Dnf)
-        );
+        assert_eq!(of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Some(Packages::Apt));
+        assert_eq!(of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Some(Packages::Dnf));
         assert_eq!(of("ID=fedora\n"), Some(Packages::Dnf));
         assert_eq!(of("ID=manjaro\nID_LIKE=arch\n"), Some(Packages::Pacman));
         assert_eq!(of("ID=alpine\n"), None);

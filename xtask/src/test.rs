@@ -2,16 +2,15 @@
 
 use pico_args::Arguments;
 
-use crate::cargo::{Tally, cargo, tally};
+use crate::cargo::{Tally, cargo, tally, target_directory};
 use crate::run::{MINUTE, tee};
 use crate::{examples, second, setup};
 
 /// The command, with its arguments.
 pub fn command(mut args: Arguments) -> Result<(), String> {
     let quick = args.contains("--quick");
-    let generation: Option<u32> = args
-        .opt_value_from_str("--libfabric")
-        .map_err(|error| error.to_string())?;
+    let generation: Option<u32> =
+        args.opt_value_from_str("--libfabric").map_err(|error| error.to_string())?;
     crate::finish(args)?;
     setup::ensure(setup::Level::Test)?;
     let result = match generation {
@@ -43,12 +42,15 @@ pub fn tests(quick: bool) -> Result<Tally, String> {
 
 /// The examples in the documentation.
 pub fn doc_tests() -> Result<Tally, String> {
-    judge(&mut cargo(&[
-        "test",
-        "--workspace",
-        "--doc",
-        "--no-fail-fast",
-    ]))
+    judge(&mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]))
+}
+
+/// The tests again with libfabric 1.22, built from its source and linked in. In a target directory
+/// of its own: it takes the place of nothing else there.
+pub fn vendored() -> Result<Tally, String> {
+    let mut command = cargo(&["test", "--workspace", "--exclude", "xtask", "--tests"]);
+    command.args(["--features", "vendored", "--no-fail-fast", "--target-dir"]);
+    judge(command.arg(target_directory()?.join("vendored")))
 }
 
 /// Runs a command that prints `test result:` lines and turns them into a verdict.
@@ -64,9 +66,5 @@ pub fn judge(command: &mut std::process::Command) -> Result<Tally, String> {
 fn report(result: Result<Tally, String>) -> Result<(), String> {
     let tally = result?;
     println!("{tally}");
-    if tally.passed == 0 {
-        Err("no test ran".to_owned())
-    } else {
-        Ok(())
-    }
+    if tally.passed == 0 { Err("no test ran".to_owned()) } else { Ok(()) }
 }
