@@ -332,36 +332,12 @@ impl TrafficClass {
     /// The classes with a name, and their C names.
     const NAMED: [(TrafficClass, u32, &'static str); 7] = [
         (TrafficClass::Unspec, ofi_sys::FI_TC_UNSPEC, "FI_TC_UNSPEC"),
-        (
-            TrafficClass::BestEffort,
-            ofi_sys::FI_TC_BEST_EFFORT,
-            "FI_TC_BEST_EFFORT",
-        ),
-        (
-            TrafficClass::LowLatency,
-            ofi_sys::FI_TC_LOW_LATENCY,
-            "FI_TC_LOW_LATENCY",
-        ),
-        (
-            TrafficClass::DedicatedAccess,
-            ofi_sys::FI_TC_DEDICATED_ACCESS,
-            "FI_TC_DEDICATED_ACCESS",
-        ),
-        (
-            TrafficClass::BulkData,
-            ofi_sys::FI_TC_BULK_DATA,
-            "FI_TC_BULK_DATA",
-        ),
-        (
-            TrafficClass::Scavenger,
-            ofi_sys::FI_TC_SCAVENGER,
-            "FI_TC_SCAVENGER",
-        ),
-        (
-            TrafficClass::NetworkControl,
-            ofi_sys::FI_TC_NETWORK_CTRL,
-            "FI_TC_NETWORK_CTRL",
-        ),
+        (TrafficClass::BestEffort, ofi_sys::FI_TC_BEST_EFFORT, "FI_TC_BEST_EFFORT"),
+        (TrafficClass::LowLatency, ofi_sys::FI_TC_LOW_LATENCY, "FI_TC_LOW_LATENCY"),
+        (TrafficClass::DedicatedAccess, ofi_sys::FI_TC_DEDICATED_ACCESS, "FI_TC_DEDICATED_ACCESS"),
+        (TrafficClass::BulkData, ofi_sys::FI_TC_BULK_DATA, "FI_TC_BULK_DATA"),
+        (TrafficClass::Scavenger, ofi_sys::FI_TC_SCAVENGER, "FI_TC_SCAVENGER"),
+        (TrafficClass::NetworkControl, ofi_sys::FI_TC_NETWORK_CTRL, "FI_TC_NETWORK_CTRL"),
     ];
 
     /// From libfabric's number.
@@ -381,10 +357,7 @@ impl TrafficClass {
         match self {
             TrafficClass::Dscp(point) => ofi_sys::FI_TC_DSCP | u32::from(point & 0x3f),
             TrafficClass::Unknown(raw) => raw,
-            named => Self::NAMED
-                .iter()
-                .find(|(class, ..)| *class == named)
-                .map_or(0, |n| n.1),
+            named => Self::NAMED.iter().find(|(class, ..)| *class == named).map_or(0, |n| n.1),
         }
     }
 }
@@ -394,12 +367,7 @@ impl fmt::Display for TrafficClass {
         match self {
             TrafficClass::Dscp(point) => write!(f, "FI_TC_DSCP ({point})"),
             TrafficClass::Unknown(raw) => write!(f, "Unknown ({raw:#x})"),
-            named => f.pad(
-                Self::NAMED
-                    .iter()
-                    .find(|n| n.0 == *named)
-                    .map_or("", |n| n.2),
-            ),
+            named => f.pad(Self::NAMED.iter().find(|n| n.0 == *named).map_or("", |n| n.2)),
         }
     }
 }
@@ -417,10 +385,7 @@ mod tests {
             assert_eq!(TrafficClass::from_raw(raw).raw(), raw);
         }
         assert_eq!(Protocol::from_raw(9999), Protocol::Unknown(9999));
-        assert_eq!(
-            Protocol::Unknown(1 << 31).to_string(),
-            "Provider specific (0x80000000)"
-        );
+        assert_eq!(Protocol::Unknown(1 << 31).to_string(), "Provider specific (0x80000000)");
     }
 
     #[test]
@@ -434,14 +399,8 @@ mod tests {
     #[test]
     fn traffic_classes() {
         assert_eq!(TrafficClass::Dscp(46).raw(), ofi_sys::FI_TC_DSCP | 46);
-        assert_eq!(
-            TrafficClass::from_raw(TrafficClass::Dscp(46).raw()),
-            TrafficClass::Dscp(46)
-        );
-        assert_eq!(
-            TrafficClass::from_raw(TrafficClass::BulkData.raw()),
-            TrafficClass::BulkData
-        );
+        assert_eq!(TrafficClass::from_raw(TrafficClass::Dscp(46).raw()), TrafficClass::Dscp(46));
+        assert_eq!(TrafficClass::from_raw(TrafficClass::BulkData.raw()), TrafficClass::BulkData);
         assert_eq!(TrafficClass::LowLatency.to_string(), "FI_TC_LOW_LATENCY");
     }
 }

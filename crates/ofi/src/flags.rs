@@ -303,10 +303,7 @@ families! {
 
 impl Caps {
     /// The kinds of data transfer: a query must ask for one of them.
-    pub const TRANSFERS: Caps = Caps::MSG
-        .union(Caps::RMA)
-        .union(Caps::TAGGED)
-        .union(Caps::ATOMIC);
+    pub const TRANSFERS: Caps = Caps::MSG.union(Caps::RMA).union(Caps::TAGGED).union(Caps::ATOMIC);
 
     /// The oldest libfabric in which all of these bits mean what this crate takes them for.
     ///
@@ -393,15 +390,9 @@ mod tests {
     #[test]
     fn recycled_bits_know_their_version() {
         assert_eq!(Caps::MSG.since(), Version::OLDEST);
-        assert_eq!(
-            (Caps::MSG | Caps::TAGGED_MULTI_RECV).since(),
-            Version::new(2, 0)
-        );
+        assert_eq!((Caps::MSG | Caps::TAGGED_MULTI_RECV).since(), Version::new(2, 0));
         assert_eq!(GetInfoFlags::RESCAN.since(), Version::new(2, 2));
         assert_eq!(AvFlags::FIREWALL_ADDR.since(), Version::new(2, 2));
-        assert_eq!(
-            (MrFlags::MR_DMABUF | MrFlags::MR_SINGLE_USE).since(),
-            Version::new(2, 0)
-        );
+        assert_eq!((MrFlags::MR_DMABUF | MrFlags::MR_SINGLE_USE).since(), Version::new(2, 0));
     }
 }

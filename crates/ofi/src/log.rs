@@ -69,18 +69,8 @@ pub struct Message {
 /// `provider:subsystem:function():line<level> text`, as libfabric prints it.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Message {
-            provider,
-            level,
-            subsystem,
-            function,
-            line,
-            text,
-        } = self;
-        write!(
-            f,
-            "{provider}:{subsystem}:{function}():{line}<{level}> {text}"
-        )
+        let Message { provider, level, subsystem, function, line, text } = self;
+        write!(f, "{provider}:{subsystem}:{function}():{line}<{level}> {text}")
     }
 }
 
@@ -107,9 +97,8 @@ impl fmt::Display for Level {
 }
 
 /// Libfabric's names for its subsystems, in the order of their numbers.
-const SUBSYSTEMS: [&str; 10] = [
-    "core", "fabric", "domain", "ep_ctrl", "ep_data", "av", "cq", "eq", "mr", "cntr",
-];
+const SUBSYSTEMS: [&str; 10] =
+    ["core", "fabric", "domain", "ep_ctrl", "ep_data", "av", "cq", "eq", "mr", "cntr"];
 
 fn subsystem(raw: fi_log_subsys) -> &'static str {
     SUBSYSTEMS.get(raw as usize).copied().unwrap_or("unknown")
@@ -204,9 +193,7 @@ impl Logging {
             // fills in.
             let mut fid: fid_logging = unsafe { mem::zeroed() };
             fid.ops = ops;
-            Logging {
-                fid: Box::leak(Box::new(fid)),
-            }
+            Logging { fid: Box::leak(Box::new(fid)) }
         })
     }
 }
@@ -241,9 +228,7 @@ unsafe extern "C" fn log(
             }
             // SAFETY: libfabric passes C strings (fi_log in src/log.c), which live until this
             // function returns.
-            unsafe { CStr::from_ptr(start) }
-                .to_string_lossy()
-                .into_owned()
+            unsafe { CStr::from_ptr(start) }.to_string_lossy().into_owned()
         };
         let name = if provider.is_null() {
             std::ptr::null()
@@ -291,10 +276,7 @@ fn guarded(work: impl FnOnce() -> c_int) -> c_int {
         }
     }
 
-    if INSIDE
-        .try_with(|inside| inside.replace(true))
-        .unwrap_or(true)
-    {
+    if INSIDE.try_with(|inside| inside.replace(true)).unwrap_or(true) {
         return 0;
     }
     catch_unwind(AssertUnwindSafe(|| {
@@ -339,11 +321,7 @@ mod forward {
     impl Filter {
         /// Messages of this level and of those that matter more.
         pub fn new(level: Level) -> Filter {
-            Filter {
-                level,
-                providers: Vec::new(),
-                subsystems: Vec::new(),
-            }
+            Filter { level, providers: Vec::new(), subsystems: Vec::new() }
         }
 
         /// Only this provider, and those that were named in the same way.
@@ -365,10 +343,7 @@ mod forward {
         fn takes_provider(&self, name: &str) -> bool {
             let named = |wanted: &str| wanted.eq_ignore_ascii_case(name);
             self.providers.is_empty()
-                || self
-                    .providers
-                    .iter()
-                    .any(|wanted| named(wanted) || named(core_name(wanted)))
+                || self.providers.iter().any(|wanted| named(wanted) || named(core_name(wanted)))
         }
     }
 
@@ -435,9 +410,7 @@ mod forward {
     pub(super) fn event(message: &Message) {
         let taken = {
             let filter = FILTER.read().unwrap_or_else(PoisonError::into_inner);
-            filter
-                .as_ref()
-                .is_some_and(|filter| filter.takes_provider(&message.provider))
+            filter.as_ref().is_some_and(|filter| filter.takes_provider(&message.provider))
         };
         if !taken {
             return;

@@ -66,16 +66,9 @@ pub fn params() -> Result<Vec<Param>> {
     // SAFETY: both may be written.
     let status = unsafe { ofi_sys::fi_getparams(&raw mut start, &raw mut count) };
     check(status, "fi_getparams")?;
-    let list = Owned {
-        start,
-        count: usize::try_from(count).unwrap_or(0),
-    };
+    let list = Owned { start, count: usize::try_from(count).unwrap_or(0) };
     // SAFETY: entries of `list`, which is freed when this returns.
-    Ok(list
-        .entries()
-        .iter()
-        .map(|raw| unsafe { Param::read(raw) })
-        .collect())
+    Ok(list.entries().iter().map(|raw| unsafe { Param::read(raw) }).collect())
 }
 
 /// A list that fi_getparams gave away.
@@ -173,12 +166,7 @@ mod tests {
         assert!(all.iter().any(|param| param.kind == ParamKind::Bool));
         assert!(all.iter().all(|param| !param.help.is_empty()));
         for param in &all {
-            assert_eq!(
-                param.value,
-                std::env::var(&param.name).ok(),
-                "{}",
-                param.name
-            );
+            assert_eq!(param.value, std::env::var(&param.name).ok(), "{}", param.name);
         }
     }
 

@@ -31,10 +31,7 @@ impl CheckedAddress {
             let expected = expected_length(format, &bytes)
                 .ok_or_else(|| bad(format!("the length of {format} is not known")))?;
             if bytes.len() != expected {
-                return Err(bad(format!(
-                    "{format} takes {expected} bytes, not {}",
-                    bytes.len()
-                )));
+                return Err(bad(format!("{format} takes {expected} bytes, not {}", bytes.len())));
             }
             // Providers look at the family to tell the length, whatever the format says.
             let named = match format {
@@ -47,18 +44,12 @@ impl CheckedAddress {
                 return Err(bad(format!("the address family is not that of {format}")));
             }
         }
-        Ok(CheckedAddress {
-            format,
-            bytes: bytes.into(),
-        })
+        Ok(CheckedAddress { format, bytes: bytes.into() })
     }
 
     pub(crate) fn from_socket_addr(address: SocketAddr) -> CheckedAddress {
         let (format, bytes) = encode(address);
-        CheckedAddress {
-            format,
-            bytes: bytes.into(),
-        }
+        CheckedAddress { format, bytes: bytes.into() }
     }
 
     /// Whether this crate knows how long addresses of this form are.
@@ -114,55 +105,29 @@ fn family(bytes: &[u8]) -> Option<i32> {
 
 /// An IP address and port as libfabric takes it.
 pub(crate) fn encode(address: SocketAddr) -> (AddressFormat, Vec<u8>) {
-    let family = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
-    let length = if address.is_ipv4() {
-        LENGTH_IN
-    } else {
-        LENGTH_IN6
-    };
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let length = if address.is_ipv4() { LENGTH_IN } else { LENGTH_IN6 };
     let mut bytes = vec![0; length];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
 
     #[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-    put(
-        std::mem::offset_of!(libc::sockaddr, sa_len),
-        &[length as u8],
-    );
+    put(std::mem::offset_of!(libc::sockaddr, sa_len), &[length as u8]);
     put(
         std::mem::offset_of!(libc::sockaddr, sa_family),
         &(family as libc::sa_family_t).to_ne_bytes(),
     );
     match address {
         SocketAddr::V4(v4) => {
-            put(
-                std::mem::offset_of!(libc::sockaddr_in, sin_port),
-                &v4.port().to_be_bytes(),
-            );
-            put(
-                std::mem::offset_of!(libc::sockaddr_in, sin_addr),
-                &v4.ip().octets(),
-            );
+            put(std::mem::offset_of!(libc::sockaddr_in, sin_port), &v4.port().to_be_bytes());
+            put(std::mem::offset_of!(libc::sockaddr_in, sin_addr), &v4.ip().octets());
             (AddressFormat::SockaddrIn, bytes)
         }
         SocketAddr::V6(v6) => {
             use std::mem::offset_of;
-            put(
-                offset_of!(libc::sockaddr_in6, sin6_port),
-                &v6.port().to_be_bytes(),
-            );
-            put(
-                offset_of!(libc::sockaddr_in6, sin6_flowinfo),
-                &v6.flowinfo().to_be_bytes(),
-            );
+            put(offset_of!(libc::sockaddr_in6, sin6_port), &v6.port().to_be_bytes());
+            put(offset_of!(libc::sockaddr_in6, sin6_flowinfo), &v6.flowinfo().to_be_bytes());
             put(offset_of!(libc::sockaddr_in6, sin6_addr), &v6.ip().octets());
-            put(
-                offset_of!(libc::sockaddr_in6, sin6_scope_id),
-                &v6.scope_id().to_ne_bytes(),
-            );
+            put(offset_of!(libc::sockaddr_in6, sin6_scope_id), &v6.scope_id().to_ne_bytes());
             (AddressFormat::SockaddrIn6, bytes)
         }
     }
@@ -212,20 +177,11 @@ mod tests {
 
     #[test]
     fn ip_addresses_survive_the_round_trip() {
-        for text in [
-            "127.0.0.1:4711",
-            "0.0.0.0:0",
-            "[::1]:80",
-            "[fe80::2%7]:65535",
-        ] {
+        for text in ["127.0.0.1:4711", "0.0.0.0:0", "[::1]:80", "[fe80::2%7]:65535"] {
             let address: SocketAddr = text.parse().unwrap();
             let (format, bytes) = encode(address);
             assert_eq!(decode(format, &bytes), Some(address), "{text}");
-            assert_eq!(
-                decode(AddressFormat::Sockaddr, &bytes),
-                Some(address),
-                "{text}"
-            );
+            assert_eq!(decode(AddressFormat::Sockaddr, &bytes), Some(address), "{text}");
         }
     }
 

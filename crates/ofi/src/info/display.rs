@@ -16,11 +16,7 @@ impl fmt::Display for Info {
         let fabric = self.fabric();
         writeln!(f, "provider: {}", self.provider())?;
         writeln!(f, "    fabric: {}", fabric.name().unwrap_or("(null)"))?;
-        writeln!(
-            f,
-            "    domain: {}",
-            self.domain().name().unwrap_or("(null)")
-        )?;
+        writeln!(f, "    domain: {}", self.domain().name().unwrap_or("(null)"))?;
         writeln!(f, "    version: {}", fabric.provider_version())?;
         writeln!(f, "    type: {}", self.endpoint_type())?;
         write!(f, "    protocol: {}", self.endpoint().protocol())

@@ -101,17 +101,8 @@ impl Hints {
     /// Everything that can be left out.
     fn atoms(&self) -> Vec<Atom> {
         let mut atoms = Vec::new();
-        let bits = |raw: u64| {
-            (0..64)
-                .map(|bit| 1 << bit)
-                .filter(move |bit| raw & bit != 0)
-        };
-        atoms.extend(
-            self.caps
-                .iter()
-                .flat_map(|caps| bits(caps.raw()))
-                .map(Atom::Caps),
-        );
+        let bits = |raw: u64| (0..64).map(|bit| 1 << bit).filter(move |bit| raw & bit != 0);
+        atoms.extend(self.caps.iter().flat_map(|caps| bits(caps.raw())).map(Atom::Caps));
         // What is offered in full already cannot be what is in the way.
         let everything = Hints::everything();
         if self.mode != Mode::all() {
@@ -140,12 +131,7 @@ impl Hints {
             (self.open_domain.is_some(), Atom::OpenDomain),
             (self.api.is_some(), Atom::Api),
         ];
-        atoms.extend(
-            single
-                .into_iter()
-                .filter(|(is, _)| *is)
-                .map(|(_, atom)| atom),
-        );
+        atoms.extend(single.into_iter().filter(|(is, _)| *is).map(|(_, atom)| atom));
         atoms
     }
 
@@ -189,9 +175,7 @@ impl Hints {
     /// How [`Hints`] prints it.
     fn show(&self, atom: Atom) -> String {
         let lossy = |text: &Option<CString>| {
-            text.as_ref()
-                .map(|text| text.to_string_lossy().into_owned())
-                .unwrap_or_default()
+            text.as_ref().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
         };
         match atom {
             Atom::Caps(bit) => format!("caps {}", Caps::from_raw(bit)),
@@ -218,10 +202,7 @@ impl Hints {
             Atom::Flags(bit) => format!("flags {}", GetInfoFlags::from_raw(bit)),
             Atom::OpenFabric => "an open fabric".into(),
             Atom::OpenDomain => "an open domain".into(),
-            Atom::Api => format!(
-                "API {}",
-                self.api.map_or(String::new(), |api| api.to_string())
-            ),
+            Atom::Api => format!("API {}", self.api.map_or(String::new(), |api| api.to_string())),
         }
     }
 }
@@ -258,23 +239,13 @@ impl<'a> Search<'a> {
         let (all, without_device) = self.universe()?;
         let filter = self.hints.provider.as_ref();
         let unknown_provider = filter
-            .filter(|filter| {
-                !all.iter()
-                    .chain(&without_device)
-                    .any(|name| takes(filter, name))
-            })
+            .filter(|filter| !all.iter().chain(&without_device).any(|name| takes(filter, name)))
             .map(|filter| filter.name.to_string_lossy().into_owned());
         // Providers of other names are left out by their names, not by what they lack.
         let mut wanted: BTreeSet<String> = all
             .iter()
             .filter(|name| filter.is_none_or(|filter| takes(filter, name)))
-            .filter(|name| {
-                !self
-                    .hints
-                    .excluded
-                    .iter()
-                    .any(|excluded| names(excluded, name))
-            })
+            .filter(|name| !self.hints.excluded.iter().any(|excluded| names(excluded, name)))
             .filter(|name| !matching.contains(*name))
             .filter(|name| filter.is_some() || !only_by_name(name))
             .cloned()
@@ -289,10 +260,7 @@ impl<'a> Search<'a> {
         let excluded = sets
             .into_iter()
             .map(|(provider, sets)| {
-                let sets = sets
-                    .iter()
-                    .map(|set| self.describe(&provider, set))
-                    .collect();
+                let sets = sets.iter().map(|set| self.describe(&provider, set)).collect();
                 Excluded { provider, sets }
             })
             .collect();
@@ -418,10 +386,7 @@ impl<'a> Search<'a> {
             let surplus = messages.len().saturating_sub(MESSAGES);
             messages.drain(..surplus);
         }
-        HintSet {
-            hints: set.iter().map(|atom| self.hints.show(*atom)).collect(),
-            messages,
-        }
+        HintSet { hints: set.iter().map(|atom| self.hints.show(*atom)).collect(), messages }
     }
 }
 
@@ -479,11 +444,7 @@ impl fmt::Display for Excluded {
             writeln!(f, "    does not match; no smaller set of hints was found")?;
         }
         for set in &self.sets {
-            writeln!(
-                f,
-                "    would match without {}",
-                set.hints.join(" and without ")
-            )?;
+            writeln!(f, "    would match without {}", set.hints.join(" and without "))?;
             for message in &set.messages {
                 writeln!(f, "        {message}")?;
             }

@@ -125,16 +125,12 @@ unsafe impl<T> Sync for Open<T> {}
 
 /// The modes that this crate serves (rule D7): slots are as large as `struct fi_context2`, they hold
 /// I/O vectors until the completion, and a receive that ends with immediate data alone says so.
-pub(crate) const SERVED_MODES: Mode = Mode::CONTEXT
-    .union(Mode::CONTEXT2)
-    .union(Mode::ASYNC_IOV)
-    .union(Mode::RX_CQ_DATA);
+pub(crate) const SERVED_MODES: Mode =
+    Mode::CONTEXT.union(Mode::CONTEXT2).union(Mode::ASYNC_IOV).union(Mode::RX_CQ_DATA);
 
 /// The memory registration modes that this crate serves (rule D7).
-pub(crate) const SERVED_MR_MODES: MrMode = MrMode::LOCAL
-    .union(MrMode::VIRT_ADDR)
-    .union(MrMode::ALLOCATED)
-    .union(MrMode::PROV_KEY);
+pub(crate) const SERVED_MR_MODES: MrMode =
+    MrMode::LOCAL.union(MrMode::VIRT_ADDR).union(MrMode::ALLOCATED).union(MrMode::PROV_KEY);
 
 impl Hints {
     /// Hints that ask for messages and nothing else.
@@ -317,14 +313,9 @@ impl Hints {
     /// `FI_THREAD_COMPLETION` is refused: `Safe` covers it, and `Domain` is faster.
     #[doc(alias = "fi_threading")]
     pub fn threading(mut self, model: ThreadingModel) -> Hints {
-        if !matches!(
-            model,
-            ThreadingModel::Safe | ThreadingModel::Domain | ThreadingModel::Unspec
-        ) {
-            self.fail(Error::invalid(
-                "Hints::threading",
-                format!("{model} is not served"),
-            ));
+        if !matches!(model, ThreadingModel::Safe | ThreadingModel::Domain | ThreadingModel::Unspec)
+        {
+            self.fail(Error::invalid("Hints::threading", format!("{model} is not served")));
             return self;
         }
         self.threading_model(model)
@@ -439,10 +430,7 @@ impl Hints {
         let api = self.api.unwrap_or(known);
         if api > known {
             // The library refuses what it does not know, and this crate would misread the rest.
-            return Err(Error::unsupported(
-                "Hints::api_version",
-                Needs::Version(api),
-            ));
+            return Err(Error::unsupported("Hints::api_version", Needs::Version(api)));
         }
         if api < Version::OLDEST {
             let text = format!("{api} is older than {}", Version::OLDEST);
@@ -453,11 +441,7 @@ impl Hints {
             let text = format!("{caps} has none of FI_MSG, FI_TAGGED, FI_RMA and FI_ATOMIC");
             return Err(Error::invalid("Hints::caps", text));
         }
-        let formats = self
-            .src_addr
-            .iter()
-            .chain(&self.dest_addr)
-            .map(CheckedAddress::format);
+        let formats = self.src_addr.iter().chain(&self.dest_addr).map(CheckedAddress::format);
         let mut formats = formats.chain(self.address_format);
         if let Some(first) = formats.next() {
             if let Some(other) = formats.find(|format| *format != first) {
@@ -466,11 +450,7 @@ impl Hints {
             }
             newest_or(api, first.since(), "Hints::address_format")?;
         }
-        newest_or(
-            api,
-            self.caps.map_or(Version::OLDEST, Caps::since),
-            "Hints::caps",
-        )?;
+        newest_or(api, self.caps.map_or(Version::OLDEST, Caps::since), "Hints::caps")?;
         newest_or(api, self.flags.since(), "Hints::flags")?;
         for (field, value) in &self.fields {
             let kind = field.kind();
@@ -509,35 +489,20 @@ impl fmt::Display for Hints {
         if let Some(provider) = &self.provider {
             parts.push(format!("provider {}", lossy(&provider.name)));
         }
-        parts.extend(
-            self.excluded
-                .iter()
-                .map(|name| format!("no provider {name}")),
-        );
+        parts.extend(self.excluded.iter().map(|name| format!("no provider {name}")));
         match self.caps {
             Some(caps) => parts.push(format!("caps {caps}")),
             None => parts.push("any caps".into()),
         }
         parts.extend(self.node.iter().map(|node| format!("node {}", lossy(node))));
-        parts.extend(
-            self.service
-                .iter()
-                .map(|service| format!("service {}", lossy(service))),
-        );
+        parts.extend(self.service.iter().map(|service| format!("service {}", lossy(service))));
         if !self.flags.is_empty() {
             parts.push(format!("flags {}", self.flags));
         }
         for (name, address) in [("src_addr", &self.src_addr), ("dest_addr", &self.dest_addr)] {
-            parts.extend(
-                address
-                    .iter()
-                    .map(|address| format!("{name} in {}", address.format())),
-            );
+            parts.extend(address.iter().map(|address| format!("{name} in {}", address.format())));
         }
-        parts.extend(
-            self.address_format
-                .map(|format| format!("addr_format {format}")),
-        );
+        parts.extend(self.address_format.map(|format| format!("addr_format {format}")));
         let new = Hints::new();
         if self.mode != new.mode {
             parts.push(format!("mode {}", self.mode));
@@ -549,16 +514,8 @@ impl fmt::Display for Hints {
             let kind = field.kind();
             parts.push(format!("{} {}", kind.label, (kind.show)(*value)));
         }
-        parts.extend(
-            self.texts
-                .iter()
-                .map(|(text, name)| format!("{text:?} {}", lossy(name))),
-        );
-        parts.extend(
-            self.keys
-                .keys()
-                .map(|key| format!("{key:?} authorization key")),
-        );
+        parts.extend(self.texts.iter().map(|(text, name)| format!("{text:?} {}", lossy(name))));
+        parts.extend(self.keys.keys().map(|key| format!("{key:?} authorization key")));
         parts.extend(self.open_fabric.iter().map(|_| "an open fabric".into()));
         parts.extend(self.open_domain.iter().map(|_| "an open domain".into()));
         parts.extend(self.api.map(|api| format!("API {api}")));

@@ -43,18 +43,12 @@ impl Info {
     pub(crate) fn all_of(list: RawList) -> impl Iterator<Item = Info> {
         let list = Arc::new(list);
         let entries: Vec<_> = list.entries().collect();
-        entries.into_iter().map(move |entry| Info {
-            entry,
-            _list: Arc::clone(&list),
-        })
+        entries.into_iter().map(move |entry| Info { entry, _list: Arc::clone(&list) })
     }
 
     /// The first entry of a list.
     pub(crate) fn first_of(list: RawList) -> Info {
-        Info {
-            entry: list.head(),
-            _list: Arc::new(list),
-        }
+        Info { entry: list.head(), _list: Arc::new(list) }
     }
 
     /// Takes over the entry that came with a connection request.
@@ -216,11 +210,7 @@ impl Info {
         // SAFETY: as in `tx`; the name lives as long as the entry.
         unsafe {
             let fabric = (*self.as_ptr()).fabric_attr;
-            if fabric.is_null() {
-                ""
-            } else {
-                text((*fabric).prov_name).unwrap_or("")
-            }
+            if fabric.is_null() { "" } else { text((*fabric).prov_name).unwrap_or("") }
         }
     }
 
@@ -246,10 +236,7 @@ impl Info {
 
 /// The core provider of a layered name: `tcp` of `tcp;ofi_rxm`.
 pub(crate) fn core_name(provider: &str) -> &str {
-    provider
-        .split(';')
-        .find(|part| !part.starts_with("ofi_"))
-        .unwrap_or(provider)
+    provider.split(';').find(|part| !part.starts_with("ofi_")).unwrap_or(provider)
 }
 
 /// What a query found: best first, never empty.

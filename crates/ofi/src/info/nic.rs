@@ -180,11 +180,7 @@ impl<'a> Nic<'a> {
 
 impl fmt::Display for PciAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:04x}:{:02x}:{:02x}.{:x}",
-            self.domain, self.bus, self.device, self.function
-        )
+        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.device, self.function)
     }
 }
 
@@ -244,10 +240,7 @@ mod tests {
         raw.device_attr = ptr::null_mut();
         // SAFETY: as above.
         let bare = unsafe { Nic::new(&raw const raw, PhantomData) }.unwrap();
-        assert_eq!(
-            (bare.pci_address(), bare.link(), bare.name()),
-            (None, None, None)
-        );
+        assert_eq!((bare.pci_address(), bare.link(), bare.name()), (None, None, None));
         // SAFETY: null is allowed.
         assert!(unsafe { Nic::new(ptr::null(), PhantomData) }.is_none());
     }

@@ -92,10 +92,7 @@ impl Hints {
         let hints = self.build(provider, mr_mode)?;
         let mut head = ptr::null_mut();
         let node = self.node.as_ref().map_or(ptr::null(), |node| node.as_ptr());
-        let service = self
-            .service
-            .as_ref()
-            .map_or(ptr::null(), |service| service.as_ptr());
+        let service = self.service.as_ref().map_or(ptr::null(), |service| service.as_ptr());
         // SAFETY: the strings are C strings of `self`, `hints` came from fi_allocinfo and is filled
         // in as rules D2 and D3 ask, `head` may be written, and the version is one that this crate
         // and the library know (rule C). fi_getinfo may be called from any thread (rule D10).
@@ -139,9 +136,7 @@ impl Hints {
                 (*(*info).domain_attr).mr_mode = mode.raw();
             }
             let format = self.src_addr.as_ref().or(self.dest_addr.as_ref());
-            let format = format
-                .map(|address| address.format())
-                .or(self.address_format);
+            let format = format.map(|address| address.format()).or(self.address_format);
             (*info).addr_format = format.unwrap_or(AddressFormat::Unspec).raw();
             if let Some(address) = &self.src_addr {
                 let length = &raw mut (*info).src_addrlen;
@@ -162,14 +157,10 @@ impl Hints {
             }
             for (key, bytes) in &self.keys {
                 let (slot, length) = match key {
-                    Key::Endpoint => (
-                        &raw mut (*endpoint).auth_key,
-                        &raw mut (*endpoint).auth_key_size,
-                    ),
-                    Key::Domain => (
-                        &raw mut (*domain).auth_key,
-                        &raw mut (*domain).auth_key_size,
-                    ),
+                    Key::Endpoint => {
+                        (&raw mut (*endpoint).auth_key, &raw mut (*endpoint).auth_key_size)
+                    }
+                    Key::Domain => (&raw mut (*domain).auth_key, &raw mut (*domain).auth_key_size),
                 };
                 replace_bytes(slot, length, bytes)?;
             }
@@ -224,9 +215,7 @@ impl Hints {
 
 /// Whether this provider, in this mode, lets others into the process's memory unchecked.
 fn is_unchecked(info: &Info) -> bool {
-    info.domain()
-        .mr_mode()
-        .intersects(MrMode::VIRT_ADDR | MrMode::BASIC)
+    info.domain().mr_mode().intersects(MrMode::VIRT_ADDR | MrMode::BASIC)
         && info
             .provider()
             .split(';')
@@ -235,9 +224,7 @@ fn is_unchecked(info: &Info) -> bool {
 
 /// Whether a provider is taken only where it is named.
 pub(super) fn only_by_name(provider: &str) -> bool {
-    ONLY_BY_NAME
-        .iter()
-        .any(|only| core_name(provider).eq_ignore_ascii_case(only))
+    ONLY_BY_NAME.iter().any(|only| core_name(provider).eq_ignore_ascii_case(only))
 }
 
 impl ProviderFilter {

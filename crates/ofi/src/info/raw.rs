@@ -108,8 +108,7 @@ pub(crate) unsafe fn replace_bytes<T>(
     // SAFETY: `copy` has the length of `bytes` and is new, so they do not overlap; the caller's word
     // on `slot` and `length`; free takes null.
     unsafe {
-        copy.cast::<u8>()
-            .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        copy.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
         libc::free((*slot).cast());
         *slot = copy.cast();
         *length = bytes.len();

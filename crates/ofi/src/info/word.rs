@@ -114,11 +114,7 @@ impl Word for Contexts {
 
 impl fmt::Display for Contexts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Contexts::SHARED {
-            f.write_str("FI_SHARED_CONTEXT")
-        } else {
-            self.0.fmt(f)
-        }
+        if *self == Contexts::SHARED { f.write_str("FI_SHARED_CONTEXT") } else { self.0.fmt(f) }
     }
 }
 

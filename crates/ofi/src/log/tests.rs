@@ -8,10 +8,7 @@ use crate::{Caps, EndpointType, Hints};
 
 /// A query that fails, so that the provider says why.
 fn fail_loudly() {
-    let hints = Hints::new()
-        .provider("udp")
-        .caps(Caps::ATOMIC)
-        .endpoint_type(EndpointType::Dgram);
+    let hints = Hints::new().provider("udp").caps(Caps::ATOMIC).endpoint_type(EndpointType::Dgram);
     assert!(hints.query().is_err());
 }
 
@@ -26,10 +23,7 @@ fn capture_sees_this_thread_alone() {
     });
     assert_eq!(messages, []);
     let ((), messages) = capture(fail_loudly);
-    let line = messages
-        .iter()
-        .find(|m| m.provider == "udp")
-        .expect("the provider's own message");
+    let line = messages.iter().find(|m| m.provider == "udp").expect("the provider's own message");
     assert_eq!(line.subsystem, "core");
     assert!(line.level <= Level::Info && line.line > 0 && !line.function.is_empty());
     assert!(!line.text.ends_with('\n'));
@@ -57,11 +51,7 @@ fn a_panic_ends_capture_and_messages_are_given_back() {
             ptr::null_mut(),
         )
     };
-    let expected = if *uses == 0 {
-        0
-    } else {
-        -crate::Errno::EALREADY.raw()
-    };
+    let expected = if *uses == 0 { 0 } else { -crate::Errno::EALREADY.raw() };
     assert_eq!(status, expected);
 }
 
@@ -77,10 +67,7 @@ fn no_panic_and_no_second_entry_into_libfabric() {
         unsafe { log(ptr::null(), 0, 99, ptr::null(), -1, ptr::null()) }
     });
     assert_eq!(messages.len(), 1);
-    assert_eq!(
-        (messages[0].subsystem, messages[0].level),
-        ("unknown", Level::Warn)
-    );
+    assert_eq!((messages[0].subsystem, messages[0].level), ("unknown", Level::Warn));
 }
 
 #[cfg(feature = "tracing")]
@@ -158,10 +145,7 @@ mod tracing_events {
             assert_eq!(keep.lines.lock().unwrap().len(), count);
 
             // A subscriber that panics does not reach C.
-            let panics = Keep {
-                panics: true,
-                ..Keep::default()
-            };
+            let panics = Keep { panics: true, ..Keep::default() };
             tracing::subscriber::with_default(panics.clone(), || {
                 install(Filter::new(Level::Info).provider("udp;ofi_rxd")).unwrap();
                 fail_loudly();
@@ -172,10 +156,7 @@ mod tracing_events {
         for line in keep.lines.lock().unwrap().iter() {
             assert!(line.starts_with("DEBUG libfabric"), "{line}");
             assert!(line.contains(" provider=\"udp\"") && line.contains(" subsystem=\"core\""));
-            assert!(
-                line.contains(" message=") && line.contains(" line="),
-                "{line}"
-            );
+            assert!(line.contains(" message=") && line.contains(" line="), "{line}");
         }
     }
 }
