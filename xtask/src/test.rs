@@ -6,6 +6,9 @@ use crate::cargo::{Tally, cargo, tally, target_directory};
 use crate::run::{MINUTE, tee};
 use crate::{examples, second, setup};
 
+/// What a quick run asks of the tests: few random sequences.
+pub const QUICK: [(&str, &str); 1] = [("OFI_TEST_SEQUENCES", "100")];
+
 /// The command, with its arguments.
 pub fn command(mut args: Arguments) -> Result<(), String> {
     let quick = args.contains("--quick");
@@ -35,7 +38,7 @@ pub fn suite(quick: bool) -> Result<Tally, String> {
 pub fn tests(quick: bool) -> Result<Tally, String> {
     let mut command = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
     if quick {
-        command.env("OFI_TEST_QUICK", "1");
+        command.envs(QUICK);
     }
     judge(&mut command)
 }
