@@ -74,8 +74,6 @@ enum Atom {
     Node,
     Service,
     Flags(u64),
-    OpenFabric,
-    OpenDomain,
     Api,
 }
 
@@ -127,8 +125,6 @@ impl Hints {
             (self.dest_addr.is_some(), Atom::DestAddr),
             (self.node.is_some(), Atom::Node),
             (self.service.is_some(), Atom::Service),
-            (self.open_fabric.is_some(), Atom::OpenFabric),
-            (self.open_domain.is_some(), Atom::OpenDomain),
             (self.api.is_some(), Atom::Api),
         ];
         atoms.extend(single.into_iter().filter(|(is, _)| *is).map(|(_, atom)| atom));
@@ -160,8 +156,6 @@ impl Hints {
                 Atom::Node => hints.node = None,
                 Atom::Service => hints.service = None,
                 Atom::Flags(bit) => hints.flags -= GetInfoFlags::from_raw(*bit),
-                Atom::OpenFabric => hints.open_fabric = None,
-                Atom::OpenDomain => hints.open_domain = None,
                 Atom::Api => hints.api = None,
             }
         }
@@ -200,8 +194,6 @@ impl Hints {
             Atom::Node => format!("node {}", lossy(&self.node)),
             Atom::Service => format!("service {}", lossy(&self.service)),
             Atom::Flags(bit) => format!("flags {}", GetInfoFlags::from_raw(bit)),
-            Atom::OpenFabric => "an open fabric".into(),
-            Atom::OpenDomain => "an open domain".into(),
             Atom::Api => format!("API {}", self.api.map_or(String::new(), |api| api.to_string())),
         }
     }

@@ -1,6 +1,6 @@
 //! What to ask `fi_getinfo` for.
 
-use std::{any::Any, collections::BTreeMap, ffi::CString, fmt, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, ffi::CString, fmt, net::SocketAddr};
 
 use super::{
     address::CheckedAddress,
@@ -23,6 +23,10 @@ use crate::{
 ///
 /// A value that cannot be passed on (text with a NUL, an attribute that the running libfabric is
 /// too old for) is an error of [`query`](Self::query), not of the setter.
+///
+/// Not wrapped: `domain_attr.domain`, `fabric_attr.fabric` and `handle`, which name open objects.
+/// Providers cast them to their own types without a check, so that an object of another provider
+/// would be misread (rule D6).
 ///
 /// See `fi_getinfo(3)`.
 ///
@@ -58,8 +62,6 @@ pub struct Hints {
     pub(super) provider: Option<ProviderFilter>,
     pub(super) excluded: Vec<Box<str>>,
     pub(super) api: Option<Version>,
-    pub(super) open_fabric: Option<Open<ofi_sys::fid_fabric>>,
-    pub(super) open_domain: Option<Open<ofi_sys::fid_domain>>,
     pub(super) unchecked_shm: bool,
     /// For the search of `explain` alone: capabilities without a kind of transfer are asked for, and
     /// providers that are taken only by name are shown.
@@ -110,19 +112,6 @@ pub(super) struct ProviderFilter {
     pub(super) exact: bool,
 }
 
-/// An open object that results must belong to, kept open (rule D6).
-#[derive(Clone)]
-pub(super) struct Open<T> {
-    pub(super) raw: *mut T,
-    _keep: Arc<dyn Any + Send + Sync>,
-}
-
-// SAFETY: the pointer is only handed to fi_getinfo, which may be called from any thread (rule D10);
-// what it points to is kept open by the other member, which is Send and Sync.
-unsafe impl<T> Send for Open<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for Open<T> {}
-
 /// The modes that this crate serves (rule D7): slots are as large as `struct fi_context2`, they hold
 /// I/O vectors until the completion, and a receive that ends with immediate data alone says so.
 pub(crate) const SERVED_MODES: Mode =
@@ -170,8 +159,6 @@ impl Hints {
             provider: None,
             excluded: Vec::new(),
             api: None,
-            open_fabric: None,
-            open_domain: None,
             unchecked_shm: false,
             searching: false,
             error: None,
@@ -369,26 +356,6 @@ impl Hints {
         self.key(Key::Domain, key)
     }
 
-    /// Results must belong to this open fabric, which `keep` keeps open (rule D6).
-    pub(crate) fn on_fabric(
-        mut self,
-        raw: *mut ofi_sys::fid_fabric,
-        keep: Arc<dyn Any + Send + Sync>,
-    ) -> Hints {
-        self.open_fabric = Some(Open { raw, _keep: keep });
-        self
-    }
-
-    /// Results must belong to this open domain, which `keep` keeps open (rule D6).
-    pub(crate) fn on_domain(
-        mut self,
-        raw: *mut ofi_sys::fid_domain,
-        keep: Arc<dyn Any + Send + Sync>,
-    ) -> Hints {
-        self.open_domain = Some(Open { raw, _keep: keep });
-        self
-    }
-
     /// Asks for an older version of libfabric's interface than the newest that both sides know.
     ///
     /// A newer one is refused, and so is one before 1.17.
@@ -516,8 +483,6 @@ impl fmt::Display for Hints {
         }
         parts.extend(self.texts.iter().map(|(text, name)| format!("{text:?} {}", lossy(name))));
         parts.extend(self.keys.keys().map(|key| format!("{key:?} authorization key")));
-        parts.extend(self.open_fabric.iter().map(|_| "an open fabric".into()));
-        parts.extend(self.open_domain.iter().map(|_| "an open domain".into()));
         parts.extend(self.api.map(|api| format!("API {api}")));
         f.write_str(&parts.join("; "))
     }

@@ -167,12 +167,6 @@ impl Hints {
             if let Some(provider) = provider {
                 replace_string(&raw mut (*fabric).prov_name, provider)?;
             }
-            if let Some(open) = &self.open_fabric {
-                (*fabric).fabric = open.raw;
-            }
-            if let Some(open) = &self.open_domain {
-                (*domain).domain = open.raw;
-            }
         }
         Ok(list)
     }
