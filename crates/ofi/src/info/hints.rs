@@ -25,8 +25,8 @@ use crate::{
 /// too old for) is an error of [`query`](Self::query), not of the setter.
 ///
 /// Not wrapped: `domain_attr.domain`, `fabric_attr.fabric` and `handle`, which name open objects.
-/// Providers cast them to their own types without a check, so that an object of another provider
-/// would be misread (rule D6).
+/// Some providers (sockets, efa) cast them to their own types unchecked, so that an object of another
+/// one would be misread (rule D6).
 ///
 /// See `fi_getinfo(3)`.
 ///
