@@ -11,6 +11,7 @@ mod codegen;
 mod demo;
 mod deny;
 mod examples;
+mod overhead;
 mod rules;
 mod run;
 mod sanitize;
@@ -33,6 +34,8 @@ usage: cargo xtask <command>
   test --libfabric 2          the same binaries against Debian trixie's libfabric 2.x, in a chroot
   ci [--only STEP]... [--list]
                               everything that must hold before a change lands
+  overhead [--json] [PROVIDER]...
+                              what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
   rules [--list]              every rule of docs/rules.md and the tests that carry its id
   deny                        licences, bans and sources of the dependencies
@@ -52,14 +55,12 @@ fn main() -> ExitCode {
 fn command() -> Result<(), String> {
     std::env::set_current_dir(cargo::root()).map_err(|error| format!("the checkout: {error}"))?;
     let mut args = Arguments::from_env();
-    let name = args
-        .subcommand()
-        .map_err(|error| error.to_string())?
-        .unwrap_or_default();
+    let name = args.subcommand().map_err(|error| error.to_string())?.unwrap_or_default();
     match name.as_str() {
         "setup" => finish(args).and_then(|()| setup::ensure(setup::Level::Ci)),
         "demo" => finish(args).and_then(|()| demo::run()),
         "test" => test::command(args),
+        "overhead" => overhead::run(args.finish()),
         "ci" => ci::command(args),
         "tidy" => finish(args).and_then(|()| tidy::run()),
         "rules" => {
@@ -79,20 +80,13 @@ fn command() -> Result<(), String> {
 /// Refuses arguments that no command took.
 fn finish(args: Arguments) -> Result<(), String> {
     let rest = args.finish();
-    if rest.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("not understood: {rest:?}\n{USAGE}"))
-    }
+    if rest.is_empty() { Ok(()) } else { Err(format!("not understood: {rest:?}\n{USAGE}")) }
 }
 
 #[cfg(feature = "codegen")]
 fn codegen(args: Arguments) -> Result<(), String> {
-    let words: Vec<String> = args
-        .finish()
-        .into_iter()
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let words: Vec<String> =
+        args.finish().into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
     codegen::run(&words)
 }
 

@@ -13,8 +13,17 @@ pub(crate) const INLINE_SEGMENTS: usize = 4;
 pub struct Segments {
     inline: [MaybeUninit<(iovec, *mut c_void)>; INLINE_SEGMENTS],
     count: usize,
+    /// Bytes of all segments.
+    total: usize,
+    /// Segments without a descriptor.
+    unregistered: usize,
     spilled: Vec<(iovec, *mut c_void)>,
+    /// The domain whose regions are in the list; null without any.
+    domain: *const (),
 }
+
+/// The `domain` of a list with regions of several.
+const SEVERAL: *const () = std::ptr::dangling();
 
 impl Segments {
     #[inline]
@@ -22,7 +31,10 @@ impl Segments {
         Segments {
             inline: [MaybeUninit::uninit(); INLINE_SEGMENTS],
             count: 0,
+            total: 0,
+            unregistered: 0,
             spilled: Vec::new(),
+            domain: std::ptr::null(),
         }
     }
 
@@ -32,7 +44,8 @@ impl Segments {
         self.push_registered(ptr, len, std::ptr::null_mut());
     }
 
-    /// Adds the next segment, with its registration's descriptor (`fi_mr_desc`, may be null).
+    /// Adds the next segment, with its registration's descriptor (`fi_mr_desc`, may be null) in the
+    /// domain of every endpoint that the buffer is used on.
     #[inline]
     pub fn push_registered(&mut self, ptr: *mut u8, len: usize, desc: *mut c_void) {
         let segment = (
@@ -46,13 +59,43 @@ impl Segments {
             Some(place) => {
                 place.write(segment);
             }
-            None => self.spilled.push(segment),
+            None => self.spill(segment),
         }
         self.count += 1;
+        self.total = self.total.saturating_add(len);
+        self.unregistered += usize::from(desc.is_null());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spill(&mut self, segment: (iovec, *mut c_void)) {
+        self.spilled.push(segment);
+    }
+
+    /// Adds a piece of a region of `domain`.
+    pub(crate) fn push_region(
+        &mut self,
+        ptr: *mut u8,
+        len: usize,
+        desc: *mut c_void,
+        domain: *const (),
+    ) {
+        self.domain = match self.domain {
+            known if known.is_null() || known == domain => domain,
+            _ => SEVERAL,
+        };
+        self.push_registered(ptr, len, desc);
+    }
+
+    /// Whether a region in the list is not of `domain`.
+    #[inline]
+    pub(crate) fn is_foreign(&self, domain: *const ()) -> bool {
+        !self.domain.is_null() && self.domain != domain
     }
 
     /// How many segments there are.
     #[must_use]
+    #[inline]
     pub fn count(&self) -> usize {
         self.count
     }
@@ -84,9 +127,16 @@ impl Segments {
         }
     }
 
+    /// Bytes of all segments.
+    #[inline]
     pub(crate) fn total(&self) -> usize {
-        self.iter()
-            .fold(0, |sum, (v, _)| sum.saturating_add(v.iov_len))
+        self.total
+    }
+
+    /// Segments that come without a registration's descriptor.
+    #[inline]
+    pub(crate) fn unregistered(&self) -> usize {
+        self.unregistered
     }
 }
 

@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// The formats that a dispatching queue has.
+const MESSAGE: u8 = 0;
+const DATA: u8 = 1;
+const TAGGED: u8 = 2;
+
 impl<T: Threading> CqCore<T> {
     /// Reads one batch and hands every entry to its slot.
     #[inline]
@@ -32,54 +37,83 @@ impl<T: Threading> CqCore<T> {
             return self.nothing_read(status, reader, after);
         }
         let count = status as usize;
-        for i in 0..count {
-            // SAFETY: `count` entries of the queue's format were written from the buffer's start;
-            // every format begins with the fields of the narrower ones (fi_cq.3), and fields that
-            // the format lacks are not read. Sources were written if they were asked for.
-            unsafe {
-                let at = entries.as_ptr().cast::<u8>().add(i * self.shape.stride);
-                let entry = at.cast::<ofi_sys::fi_cq_tagged_entry>();
-                let outcome = Outcome {
-                    flags: (*entry).flags,
-                    len: (*entry).len,
-                    data: if self.shape.has_data {
-                        (*entry).data
-                    } else {
-                        0
-                    },
-                    tag: if self.shape.has_tag { (*entry).tag } else { 0 },
-                    source: if self.shape.source {
-                        sources[i].assume_init()
-                    } else {
-                        ofi_sys::FI_ADDR_NOTAVAIL
-                    },
-                    error: None,
-                };
-                self.dispatch((*entry).op_context, outcome, after);
+        // SAFETY: that many entries of the queue's format, and sources if they were asked for, were
+        // just written.
+        unsafe {
+            match (self.shape.has_tag, self.shape.source) {
+                (true, false) => self.dispatch_all::<TAGGED, false>(buffer, &sources, count, after),
+                (true, true) => self.dispatch_all::<TAGGED, true>(buffer, &sources, count, after),
+                (false, _) if self.shape.has_data => {
+                    self.dispatch_all::<DATA, true>(buffer, &sources, count, after);
+                }
+                (false, _) => self.dispatch_all::<MESSAGE, true>(buffer, &sources, count, after),
             }
         }
         count
     }
 
+    /// Hands over a batch of entries of `FORMAT`; `SOURCE` if the queue may have their sources.
+    ///
+    /// # Safety
+    ///
+    /// `count` entries of that format are at `entries`, and `count` sources if the queue has them;
+    /// the reader's lock is held.
+    #[inline(always)]
+    unsafe fn dispatch_all<const FORMAT: u8, const SOURCE: bool>(
+        &self,
+        entries: *const std::ffi::c_void,
+        sources: &[MaybeUninit<u64>; BATCH],
+        count: usize,
+        after: &mut Deferred<T>,
+    ) {
+        let stride = match FORMAT {
+            TAGGED => size_of::<ofi_sys::fi_cq_tagged_entry>(),
+            DATA => size_of::<ofi_sys::fi_cq_data_entry>(),
+            _ => size_of::<ofi_sys::fi_cq_msg_entry>(),
+        };
+        for (i, source) in sources.iter().enumerate().take(count) {
+            // SAFETY: every format begins with the fields of the narrower ones (fi_cq.3), entries
+            // lie packed at their own size (fault 6), and fields that the format lacks are not
+            // read. Contexts are this queue's.
+            unsafe {
+                let entry =
+                    entries.cast::<u8>().add(i * stride).cast::<ofi_sys::fi_cq_tagged_entry>();
+                let outcome = Outcome {
+                    flags: (*entry).flags,
+                    len: (*entry).len,
+                    data: if FORMAT == MESSAGE { 0 } else { (*entry).data },
+                    tag: if FORMAT == TAGGED { (*entry).tag } else { 0 },
+                    source: if SOURCE && self.shape.source {
+                        source.assume_init()
+                    } else {
+                        ofi_sys::FI_ADDR_NOTAVAIL
+                    },
+                };
+                self.dispatch((*entry).op_context, outcome, None, after);
+            }
+        }
+    }
+
     /// # Safety
     ///
     /// `context` came from this queue, whose reader lock is held.
-    #[inline]
+    #[inline(always)]
     unsafe fn dispatch(
         &self,
         context: *mut std::ffi::c_void,
         outcome: Outcome,
+        error: Option<Error>,
         after: &mut Deferred<T>,
     ) {
         if context.is_null() {
             // Nothing in it says which operation, or which endpoint (rules B5, B12).
-            return self.keep_unsolicited(outcome);
+            return self.keep_unsolicited(outcome, error);
         }
         // SAFETY: contexts of a dispatching queue are slots that are not home yet (see the
         // module); the reader lock makes us the only completer.
         unsafe {
             let slot = Slot::<T>::from_context(context);
-            let done = slot.complete(outcome, false);
+            let done = slot.complete(outcome, error, false);
             if let After::Stray = done {
                 self.stray.fetch_add(1, Ordering::Relaxed);
             }
@@ -99,7 +133,7 @@ impl<T: Threading> CqCore<T> {
         match status {
             0 | EAGAIN => {
                 // Seen empty, with every earlier batch dispatched: limbo ends (after the locks).
-                after.limbo.append(&mut reader.limbo);
+                after.end_limbo(&mut reader.limbo);
                 0
             }
             EAVAIL => self.read_error(reader, after),
@@ -149,10 +183,9 @@ impl<T: Threading> CqCore<T> {
             data: entry.data,
             tag: entry.tag,
             source: ofi_sys::FI_ADDR_NOTAVAIL,
-            error: Some(error),
         };
         // SAFETY: the context came from this queue, and we are its reader.
-        unsafe { self.dispatch(entry.op_context, outcome, after) };
+        unsafe { self.dispatch(entry.op_context, outcome, Some(error), after) };
         1
     }
 
@@ -178,7 +211,7 @@ impl<T: Threading> CqCore<T> {
     }
 
     #[cold]
-    fn keep_unsolicited(&self, outcome: Outcome) {
+    fn keep_unsolicited(&self, outcome: Outcome, error: Option<Error>) {
         /// A consumer that lags this far loses the oldest, counted.
         const KEPT: usize = 4096;
         let mut kept = lock(&self.unsolicited);
@@ -186,7 +219,7 @@ impl<T: Threading> CqCore<T> {
             kept.pop_front();
             self.unsolicited_lost.fetch_add(1, Ordering::Relaxed);
         }
-        kept.push_back(Unsolicited::new(outcome));
+        kept.push_back(Unsolicited::new(outcome, error));
     }
 }
 
@@ -194,10 +227,15 @@ impl<T: Threading> CqCore<T> {
 pub(crate) struct Deferred<T: Threading> {
     wakers: [MaybeUninit<Waker>; BATCH],
     count: usize,
-    /// More than a batch: failed posts of the backlog.
-    spilled: Vec<Waker>,
     /// Orphans, linked through their `next`; the low bit says that the slot stays in limbo.
     orphans: u64,
+    /// What there seldom is.
+    rare: Option<Box<Rare<T>>>,
+}
+
+struct Rare<T: Threading> {
+    /// More than a batch: failed posts of the backlog.
+    wakers: Vec<Waker>,
     limbo: Vec<Arc<LimboClaim<T>>>,
 }
 
@@ -207,9 +245,8 @@ impl<T: Threading> Deferred<T> {
         Deferred {
             wakers: [const { MaybeUninit::uninit() }; BATCH],
             count: 0,
-            spilled: Vec::new(),
             orphans: 0,
-            limbo: Vec::new(),
+            rare: None,
         }
     }
 
@@ -218,48 +255,59 @@ impl<T: Threading> Deferred<T> {
     pub(crate) fn push(&mut self, slot: &Slot<T>, after: After) {
         match after {
             After::Stray | After::Done(None) => {}
-            After::Done(Some(waker)) => match self.wakers.get_mut(self.count) {
-                Some(place) => {
-                    place.write(waker);
-                    self.count += 1;
-                }
-                None => self.spilled.push(waker),
-            },
+            After::Done(Some(waker)) => self.push_waker(waker),
             After::Orphan => self.push_orphan(slot, 0),
             After::OrphanInLimbo => self.push_orphan(slot, 1),
         }
     }
 
     pub(crate) fn push_waker(&mut self, waker: Waker) {
-        self.spilled.push(waker);
+        match self.wakers.get_mut(self.count) {
+            Some(place) => {
+                place.write(waker);
+                self.count += 1;
+            }
+            None => self.rare().wakers.push(waker),
+        }
     }
 
+    #[cold]
     fn push_orphan(&mut self, slot: &Slot<T>, limbo: u64) {
         slot.next.store(self.orphans);
         self.orphans = slot.context() as usize as u64 | limbo;
     }
 
+    fn end_limbo(&mut self, claims: &mut Vec<Arc<LimboClaim<T>>>) {
+        if !claims.is_empty() {
+            self.rare().limbo.append(claims);
+        }
+    }
+
+    fn rare(&mut self) -> &mut Rare<T> {
+        self.rare.get_or_insert_with(|| Box::new(Rare { wakers: Vec::new(), limbo: Vec::new() }))
+    }
+
     /// Calls the wakers, sees to the orphans. A panic in one of them loses none of the others: it
     /// goes on when all are done.
     #[inline]
-    pub(crate) fn run(mut self) {
-        if self.count == 0 && self.orphans == 0 && self.limbo.is_empty() && self.spilled.is_empty()
-        {
-            return;
+    pub(crate) fn run(&mut self) {
+        if self.count != 0 || self.orphans != 0 || self.rare.is_some() {
+            self.run_all();
         }
+    }
+
+    #[inline(never)]
+    fn run_all(&mut self) {
         let mut panic = None;
         let mut guarded = |f: &mut dyn FnMut()| {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
                 panic.get_or_insert(payload);
             }
         };
-        for place in &mut self.wakers[..self.count] {
-            // SAFETY: `push` wrote every place below `count`; each is read once.
+        for place in &mut self.wakers[..std::mem::take(&mut self.count)] {
+            // SAFETY: `push_waker` wrote every place below `count`; each is read once.
             let mut waker = Some(unsafe { place.assume_init_read() });
             guarded(&mut || waker.take().into_iter().for_each(Waker::wake));
-        }
-        for waker in self.spilled.drain(..) {
-            guarded(&mut || waker.wake_by_ref());
         }
         while self.orphans != 0 {
             let limbo = self.orphans & 1 != 0;
@@ -269,15 +317,18 @@ impl<T: Threading> Deferred<T> {
             self.orphans = slot.next.load();
             // SAFETY: `complete` called it an orphan; it is disposed of once, here.
             guarded(&mut || unsafe { slot.dispose() });
-            if limbo {
-                // Its entry may still come; `end_limbo` brings it home. The claim is made after
-                // this, see `endpoint::close`.
-                continue;
+            if !limbo {
+                // SAFETY: nobody else owns it, and its body is empty.
+                unsafe { Lane::home(slot) };
             }
-            // SAFETY: nobody else owns it, and buffer and error are gone.
-            unsafe { Lane::home(slot) };
+            // In limbo its entry may still come: `end_limbo` brings it home. The claim that calls
+            // that is made after this, see `endpoint::close`.
         }
-        self.limbo.clear();
+        if let Some(rare) = self.rare.take() {
+            let Rare { wakers, limbo } = *rare;
+            wakers.iter().for_each(|waker| guarded(&mut || waker.wake_by_ref()));
+            drop(limbo);
+        }
         if let Some(payload) = panic {
             resume_unwind(payload);
         }

@@ -17,7 +17,6 @@ pub struct CompletionQueueBuilder<T: Threading> {
 /// How entries look and how one waits for them.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
-    pub(crate) stride: usize,
     pub(crate) has_data: bool,
     pub(crate) has_tag: bool,
     pub(crate) source: bool,
@@ -63,19 +62,10 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         let caps = info.caps();
         let has_tag = caps.contains(Caps::TAGGED);
         let has_data = has_tag || info.domain().cq_data_size() > 0;
-        let (format, stride) = match (has_tag, has_data) {
-            (true, _) => (
-                ofi_sys::FI_CQ_FORMAT_TAGGED,
-                size_of::<ofi_sys::fi_cq_tagged_entry>(),
-            ),
-            (_, true) => (
-                ofi_sys::FI_CQ_FORMAT_DATA,
-                size_of::<ofi_sys::fi_cq_data_entry>(),
-            ),
-            _ => (
-                ofi_sys::FI_CQ_FORMAT_MSG,
-                size_of::<ofi_sys::fi_cq_msg_entry>(),
-            ),
+        let format = match (has_tag, has_data) {
+            (true, _) => ofi_sys::FI_CQ_FORMAT_TAGGED,
+            (_, true) => ofi_sys::FI_CQ_FORMAT_DATA,
+            _ => ofi_sys::FI_CQ_FORMAT_MSG,
         };
         let size = match self.size {
             // Some providers report what they could queue at most; no queue needs to start there.
@@ -84,7 +74,6 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         };
         let (fid, fd) = self.open_fid(size, format)?;
         let shape = Shape {
-            stride,
             has_data,
             has_tag,
             source: caps.contains(Caps::SOURCE),

@@ -19,7 +19,7 @@ pub struct Unsolicited {
 }
 
 impl Unsolicited {
-    pub(super) fn new(outcome: Outcome) -> Unsolicited {
+    pub(super) fn new(outcome: Outcome, error: Option<Error>) -> Unsolicited {
         let flags = CqFlags::from_bits_retain(outcome.flags);
         Unsolicited {
             flags,
@@ -27,7 +27,7 @@ impl Unsolicited {
             data: flags
                 .contains(CqFlags::REMOTE_CQ_DATA)
                 .then_some(outcome.data),
-            error: outcome.error,
+            error,
         }
     }
 }

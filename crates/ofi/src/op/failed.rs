@@ -176,7 +176,7 @@ pub(super) unsafe fn hold<B: 'static, T: Threading>(slot: NonNull<Slot<T>>) -> R
         slot.leave_ticket(None, std::ptr::null());
         drop(Arc::from_raw(ticket));
         let buffer = slot.body(|b| {
-            (*b).outcome.error = None;
+            (*b).error = None;
             (*b).spilled = None;
             slot::take::<B>(&raw mut (*b).buffer)
         });

@@ -33,7 +33,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) fid: NonNull<ofi_sys::fid_ep>,
     pub(crate) transmit: Arc<CqCore<T>>,
     pub(crate) receive: Arc<CqCore<T>>,
-    /// Free list: low half index + 1 of the first free slot, high half a tag against ABA.
+    /// Free list: index + 1 of the first free slot; where threads meet, with a tag against ABA in
+    /// the high half.
     free: T::Word,
     chunks: [T::Word; CHUNKS],
     /// Slots there are; growing holds it.
@@ -99,9 +100,13 @@ impl<T: Threading> Lane<T> {
                 continue;
             };
             let slot = self.slot(index);
-            let next = slot.next.load() as u32;
+            let next = slot.next.load();
+            if !T::SHARED {
+                self.free.store(next);
+                return slot;
+            }
             let tag = (head >> 32).wrapping_add(1) << 32;
-            if self.free.replace(head, tag | u64::from(next)).is_ok() {
+            if self.free.replace(head, tag | u64::from(next as u32)).is_ok() {
                 return slot;
             }
         }
@@ -109,16 +114,21 @@ impl<T: Threading> Lane<T> {
 
     #[inline]
     fn slot(&self, index: u32) -> &Slot<T> {
-        let place = index + FIRST_CHUNK;
-        let chunk = place.ilog2() - FIRST_CHUNK.ilog2();
+        // The first chunk serves most endpoints for all their life.
+        let (chunk, offset) = if index < FIRST_CHUNK {
+            (0, index)
+        } else {
+            let chunk = (index + FIRST_CHUNK).ilog2() - FIRST_CHUNK.ilog2();
+            (chunk, index + FIRST_CHUNK - (FIRST_CHUNK << chunk))
+        };
         let base = self.chunks[chunk as usize].load() as usize as *const Slot<T>;
-        let offset = place - (FIRST_CHUNK << chunk);
         // SAFETY: `grow` published this chunk with FIRST_CHUNK << chunk slots before it gave out
         // any index in it, and chunks live as long as the lane.
         unsafe { &*base.add(offset as usize) }
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&self) {
         let mut total = self.total.lock();
         if self.free.load() as u32 != 0 {
@@ -149,6 +159,10 @@ impl<T: Threading> Lane<T> {
                 return false;
             }
             slot.next.store(u64::from(head as u32));
+            if !T::SHARED {
+                self.free.store(u64::from(slot.index + 1));
+                return true;
+            }
             let new = (head >> 32) << 32 | u64::from(slot.index + 1);
             if self.free.replace(head, new).is_ok() {
                 return true;
@@ -349,12 +363,9 @@ impl<T: Threading> Lane<T> {
                 posted += 1;
                 if status < 0 {
                     let error = Error::from_errno(Errno::from_raw(status as i32), table.name);
-                    let outcome = Outcome {
-                        error: Some(error),
-                        ..Outcome::default()
-                    };
+                    let error = Some(error);
                     // SAFETY: the provider refused it, so no entry comes: we complete it alone.
-                    after.push(slot, unsafe { slot.complete(outcome, false) });
+                    after.push(slot, unsafe { slot.complete(Outcome::default(), error, false) });
                 }
             }
         }
@@ -376,12 +387,9 @@ impl<T: Threading> Lane<T> {
                 self.queue(receives).backlogged.fetch_add(u64::MAX);
                 slot.state.fetch_or(PROVIDER);
                 slot.state.fetch_and(!QUEUED);
-                let outcome = Outcome {
-                    error: Some(error.clone()),
-                    ..Outcome::default()
-                };
+                let error = Some(error.clone());
                 // SAFETY: it is in no provider's hands; the backlog's lock makes us alone.
-                after.push(slot, unsafe { slot.complete(outcome, false) });
+                after.push(slot, unsafe { slot.complete(Outcome::default(), error, false) });
             }
         }
     }
@@ -399,12 +407,9 @@ impl<T: Threading> Lane<T> {
             let state = slot.state.load();
             if state & PROVIDER != 0 && state & DONE == 0 {
                 any = true;
-                let outcome = Outcome {
-                    error: Some(error.clone()),
-                    ..Outcome::default()
-                };
+                let error = Some(error.clone());
                 // SAFETY: the reader locks make us the only completer.
-                after.push(slot, unsafe { slot.complete(outcome, true) });
+                after.push(slot, unsafe { slot.complete(Outcome::default(), error, true) });
             }
         }
         any

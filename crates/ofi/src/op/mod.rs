@@ -137,6 +137,7 @@ where
     ///
     /// With the buffer, and nothing posted: [`ErrorKind::Busy`] where there is no room now or an
     /// earlier post to the same destination still waits; what else the provider says.
+    #[inline(always)]
     pub fn post(self) -> Result<Op<V, B, T>, Failed<B>> {
         self.start(false)
     }
@@ -155,15 +156,9 @@ where
     }
 
     /// Posts, or queues if `queue` and there is no room.
-    #[inline]
+    #[inline(always)]
     fn start(self, queue: bool) -> Result<Op<V, B, T>, Failed<B>> {
-        let Operation {
-            core,
-            verb,
-            mut buffer,
-            to,
-            fault,
-        } = self;
+        let Operation { core, verb, mut buffer, to, fault } = self;
         let checked = match fault {
             None => check(core, &verb, &mut buffer, to),
             Some(fault) => Err(fault),
@@ -179,46 +174,60 @@ where
             return Err(Failed::back(Error::busy(), buffer));
         }
         let slot = lane.acquire();
-        slot.body(|b| {
-            // SAFETY: a slot just taken from the free list is ours alone. Its buffer storage is
-            // empty; a verb fits, `Glue` checks.
-            unsafe {
-                (*b).table = &Glue::<V, B, T>::TABLE;
-                (*b).posted = posted;
-                (&raw mut (*b).verb).cast::<V>().write(verb);
-                slot::store(&raw mut (*b).buffer, buffer);
-            }
-        });
-        slot.destination
-            .store(to.map_or(0, |address| address.entry_word()));
-        let mut status = 0;
-        if !line {
+        let body = slot.body(|b| b);
+        // SAFETY: a slot just taken from the free list is ours alone. Its buffer storage is empty;
+        // a verb fits, `Glue` checks.
+        unsafe {
+            (*body).table = &Glue::<V, B, T>::TABLE;
+            (*body).posted = posted;
+            (&raw mut (*body).verb).cast::<V>().write(verb);
+            slot::store(&raw mut (*body).buffer, buffer);
+        }
+        slot.destination.store(to.map_or(0, |address| address.entry_word()));
+        let status = if line {
+            // It takes its place in the line below.
+            -(ofi_sys::FI_EAGAIN as isize)
+        } else {
             slot.state.store_fenced(PROVIDER | OP);
-            if to.is_some_and(|address| !address.is_current()) {
-                // Removed between the first look and the mark above (rule A2).
-                // SAFETY: nothing was posted, the slot is still ours alone.
-                let buffer = unsafe { retract(slot) };
-                return Err(Failed::back(
-                    Error::new(ErrorKind::StaleAddress, V::NAME),
-                    buffer,
-                ));
+            if T::SHARED && to.is_some_and(|address| !address.is_current()) {
+                // Another thread removed it between the first look and the mark (rule A2).
+                REMOVED
+            } else {
+                // SAFETY: the slot is prepared and the endpoint open: `core` is borrowed from it.
+                unsafe { Glue::<V, B, T>::issue_now(slot, &verb) }
             }
-            // SAFETY: the slot is prepared and the endpoint open: `core` is borrowed from it.
-            status = unsafe { Glue::<V, B, T>::issue(slot) };
-        }
-        if line || status == -(ofi_sys::FI_EAGAIN as isize) && queue {
+        };
+        if status < 0 {
+            if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
+                // SAFETY: it was not posted, so the slot is ours alone.
+                return Err(unsafe { not_posted::<V, B, T>(slot, status) });
+            }
             lane.enqueue(slot, class, V::RECEIVES);
-        } else if status < 0 {
-            // SAFETY: the provider refused it, so it is ours alone again.
-            let buffer = unsafe { retract(slot) };
-            return Err(Failed::back(refused::<V>(status), buffer));
         }
-        Ok(Op {
-            slot: NonNull::from(slot),
-            registered: false,
-            kind: PhantomData,
-        })
+        Ok(Op { slot: NonNull::from(slot), registered: false, kind: PhantomData })
     }
+}
+
+/// In place of a status: the address was removed before the post.
+const REMOVED: isize = isize::MIN;
+
+/// Takes the buffer out of a slot that was not posted, and brings the slot home.
+///
+/// # Safety
+///
+/// The slot holds a `B` and is the caller's alone.
+#[cold]
+#[inline(never)]
+unsafe fn not_posted<V: Verb, B, T: Threading>(slot: &Slot<T>, status: isize) -> Failed<B> {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe {
+        let body = slot.body(|b| b);
+        (*body).spilled = None;
+        let buffer = slot::take::<B>(&raw mut (*body).buffer);
+        lane::Lane::home(slot);
+        buffer
+    };
+    Failed::back(refused::<V>(status), buffer)
 }
 
 #[cold]
@@ -226,23 +235,10 @@ fn refused<V: Verb>(status: isize) -> Error {
     if status == -(ofi_sys::FI_EAGAIN as isize) {
         return Error::busy();
     }
-    Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
-}
-
-/// Takes the buffer out of a slot that nobody else has, and brings the slot home.
-///
-/// # Safety
-///
-/// The slot holds a `B` and is the caller's alone.
-#[cold]
-unsafe fn retract<B, T: Threading>(slot: &Slot<T>) -> B {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let buffer = slot.body(|b| slot::take::<B>(&raw mut (*b).buffer));
-        slot.body(|b| (*b).spilled = None);
-        lane::Lane::home(slot);
-        buffer
+    if status == REMOVED {
+        return Error::new(ErrorKind::StaleAddress, V::NAME);
     }
+    Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
 }
 
 /// What must hold before libfabric sees the operation. Returns how many bytes it is about.
@@ -265,7 +261,11 @@ fn check<V: Uses<B>, B, T: Threading>(
     let long = !V::RECEIVES && total > limits.message;
     let missing = verb.needs() & !limits.caps;
     let foreign = to.is_some_and(|address| !core.knows(address));
-    let unregistered = limits.local_registration && list.iter().any(|(_, desc)| desc.is_null());
+    let unregistered = limits.local_registration && list.unregistered() > 0;
+    if list.is_foreign(core.domain()) {
+        return Err(Error::invalid(V::NAME, "a region of another domain")
+            .hint("register the memory on the endpoint's domain too"));
+    }
     if list.count() > iov_limit || long || missing != 0 || foreign || unregistered {
         return Err(refusal::<V>(
             list.count(),
@@ -326,12 +326,21 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         drop(unsafe { slot::take::<B>(storage) });
     }
 
+    /// As [`issue_now`](Self::issue_now), for the backlog.
+    unsafe fn issue(slot: &Slot<T>) -> isize {
+        // SAFETY: the caller's promise; `start` wrote the verb.
+        unsafe {
+            let verb = slot.body(|b| (&raw const (*b).verb).cast::<V>().read());
+            Self::issue_now(slot, &verb)
+        }
+    }
+
     /// # Safety
     ///
     /// `start` prepared the slot with this table, the endpoint is open, and the address in the verb
     /// is in its vector.
-    #[inline]
-    unsafe fn issue(slot: &Slot<T>) -> isize {
+    #[inline(always)]
+    unsafe fn issue_now(slot: &Slot<T>, verb: &V) -> isize {
         const {
             assert!(
                 size_of::<V>() <= 64 && align_of::<V>() <= 8,
@@ -343,7 +352,6 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: verb and buffer were written by `start`; the completer touches neither. Lists of
         // segments live in the slot until it is home (rule B9).
         unsafe {
-            let verb = (&raw const (*body).verb).cast::<V>().read();
             let mut list = Segments::new();
             V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
             let memory = match list.single() {
@@ -363,7 +371,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
 #[cold]
 unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memory {
     let count = list.count();
-    let described = list.iter().any(|(_, desc)| !desc.is_null());
+    let described = list.unregistered() < count;
     // SAFETY: the caller's promise; pointers into the body stay valid, slots do not move.
     let (iov, desc) = unsafe {
         if count <= INLINE_SEGMENTS {
@@ -442,6 +450,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
 
     /// Whether it has ended, so that [`wait`](Self::wait) or `.await` return at once.
     #[must_use]
+    #[inline]
     pub fn is_done(&self) -> bool {
         self.slot().state.load() & DONE != 0
     }
@@ -467,10 +476,17 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     ///
     /// [`WaitError::Expired`] gives the operation back when `timeout` has passed: nothing is lost,
     /// wait again, or [`abandon`](Self::abandon) it.
+    #[inline(always)]
     pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        if self.is_done() {
+            // The clock costs more than the rest of this.
+            return self.finish().map_err(WaitError::Failed);
+        }
         self.wait_deadline(Instant::now().checked_add(timeout))
     }
 
+    #[cold]
+    #[inline(never)]
     fn wait_deadline(
         mut self,
         deadline: Option<Instant>,
@@ -507,8 +523,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     pub fn abandon(mut self) -> Returned<B> {
         self.deregister();
         if self.unqueue() || self.is_done() {
-            let (_, buffer) = self.take();
-            return Returned::Back(buffer);
+            return Returned::Back(self.take());
         }
         if V::RECEIVES {
             // Best effort: where it cannot be cancelled, the completion or the close frees it.
@@ -550,32 +565,50 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     }
 
     /// The result of an operation that is `DONE`.
+    #[inline(always)]
     fn finish(self) -> Result<(V::Output, B), Failed<B>> {
         debug_assert!(self.is_done());
-        let (verb, posted) = self.slot().body(|b| {
-            // SAFETY: DONE, so the body is the Op's; `start` wrote both.
-            unsafe { ((&raw const (*b).verb).cast::<V>().read(), (*b).posted) }
-        });
-        let (outcome, buffer) = self.take();
-        match outcome.error {
-            None => Ok((verb.finish(&outcome, posted), buffer)),
-            Some(error) => Err(Failed::back(error, buffer)),
+        let body = self.slot().body(|b| b);
+        // SAFETY: DONE, so the body is the Op's; `start` wrote verb and length, the completer the
+        // outcome.
+        let (failed, output) = unsafe {
+            let verb = &*(&raw const (*body).verb).cast::<V>();
+            let outcome = &(*body).outcome;
+            ((*body).error.is_some(), verb.finish(outcome, (*body).posted))
+        };
+        if failed {
+            return Err(self.fail());
         }
+        Ok((output, self.take()))
     }
 
-    /// Takes outcome and buffer out of a slot that is `DONE` or never was the provider's, and
-    /// leaves it.
-    fn take(self) -> (Outcome, B) {
+    #[cold]
+    #[inline(never)]
+    fn fail(self) -> Failed<B> {
+        let error = self.slot().body(|b| {
+            // SAFETY: DONE, so the body is the Op's.
+            unsafe { (*b).error.take() }
+        });
+        let error = error.unwrap_or_else(|| Error::closed(V::NAME));
+        Failed::back(error, self.take())
+    }
+
+    /// Takes the buffer out of a slot that is `DONE` or never was the provider's, and leaves it.
+    #[inline(always)]
+    fn take(self) -> B {
         let this = ManuallyDrop::new(self);
         let slot = this.slot();
-        let (outcome, buffer) = slot.body(|b| {
-            // SAFETY: the body is the Op's; `start` stored a `B`. The outcome's error is taken, so
-            // nothing is left to drop when the slot is used again.
+        let buffer = slot.body(|b| {
+            // SAFETY: the body is the Op's; `start` stored a `B`. Nothing is left in it that the
+            // slot's next use would have to drop.
             unsafe {
-                (*b).spilled = None;
-                let outcome = (&raw const (*b).outcome).read();
-                (&raw mut (*b).outcome.error).write(None);
-                (outcome, slot::take::<B>(&raw mut (*b).buffer))
+                if (*b).error.is_some() {
+                    (*b).error = None;
+                }
+                if (*b).spilled.is_some() {
+                    (*b).spilled = None;
+                }
+                slot::take::<B>(&raw mut (*b).buffer)
             }
         });
         // SAFETY: `this` is forgotten, so the half is given up once, with no waker in the slot.
@@ -585,7 +618,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
                 lane::Lane::home(slot);
             }
         }
-        (outcome, buffer)
+        buffer
     }
 }
 

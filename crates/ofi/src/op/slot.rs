@@ -69,6 +69,8 @@ pub(crate) struct Slot<T: Threading> {
 pub(crate) struct Body<T: Threading> {
     pub(crate) table: &'static Table<T>,
     pub(crate) outcome: Outcome,
+    /// Why it failed, if it did. `None` in a free slot.
+    pub(crate) error: Option<Error>,
     /// How many bytes were offered.
     pub(crate) posted: usize,
     /// The buffer's handle, or a box of it.
@@ -100,15 +102,14 @@ pub(crate) struct Table<T: Threading> {
     pub(crate) issue: unsafe fn(&Slot<T>) -> isize,
 }
 
-/// How an operation ended, as the queue's entry says.
-#[derive(Debug, Default)]
+/// What the queue's entry says of an operation that ended.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
     pub(crate) flags: u64,
     pub(crate) len: usize,
     pub(crate) data: u64,
     pub(crate) tag: u64,
     pub(crate) source: u64,
-    pub(crate) error: Option<Error>,
 }
 
 /// What is left to do for a completed slot once the batch is over and no lock is held.
@@ -148,6 +149,7 @@ impl<T: Threading> Slot<T> {
             body: Guarded::new(Body {
                 table: &Free::<T>::TABLE,
                 outcome: Outcome::default(),
+                error: None,
                 posted: 0,
                 buffer: MaybeUninit::uninit(),
                 verb: MaybeUninit::uninit(),
@@ -190,15 +192,25 @@ impl<T: Threading> Slot<T> {
     ///
     /// The caller is the only completer: it holds the reader lock of the slot's queue, or the
     /// backlog's lock for a slot that is `QUEUED`.
-    #[inline]
-    pub(crate) unsafe fn complete(&self, outcome: Outcome, limbo: bool) -> After {
+    #[inline(always)]
+    pub(crate) unsafe fn complete(
+        &self,
+        outcome: Outcome,
+        error: Option<Error>,
+        limbo: bool,
+    ) -> After {
         let mut state = self.state.load();
         if state & DONE != 0 || state & (PROVIDER | QUEUED) == 0 {
             return After::Stray;
         }
-        // SAFETY: until DONE is set the outcome is the completer's; the caller is the only one.
-        // The old value holds no error (it is taken when the slot comes home), so nothing leaks.
-        self.body(|b| unsafe { (&raw mut (*b).outcome).write(outcome) });
+        // SAFETY: until DONE is set both are the completer's; the caller is the only one. There is
+        // no earlier error to be dropped: it is taken before a slot comes home.
+        self.body(|b| unsafe {
+            (&raw mut (*b).outcome).write(outcome);
+            if let Some(error) = error {
+                (&raw mut (*b).error).write(Some(error));
+            }
+        });
         let mut waker = None;
         loop {
             if state & OP == 0 {
@@ -347,7 +359,7 @@ impl<T: Threading> Slot<T> {
         let body = self.body(|b| b);
         // SAFETY: the caller's promise; `orphan` is `drop_buffer` or the ticket's.
         unsafe {
-            (*body).outcome.error = None;
+            (*body).error = None;
             (*body).spilled = None;
             let orphan = std::mem::replace(&mut (*body).orphan, Body::drop_buffer);
             orphan(body);
