@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod fabric_address;
+mod insert;
 
 pub use fabric_address::FabricAddress;
 
@@ -62,6 +63,13 @@ struct Entry {
 }
 
 impl Address {
+    /// The provider's number for the peer (`fi_addr_t`), for calls that this crate does not wrap.
+    /// It says nothing of which vector it is from, nor whether it was removed there.
+    #[must_use]
+    pub fn as_raw(&self) -> u64 {
+        self.raw
+    }
+
     /// The provider's number for the peer.
     pub(crate) fn raw(&self) -> u64 {
         self.raw

@@ -11,8 +11,10 @@ use crate::{
     endpoint::{EndpointBuilder, Kind},
     error::{Needs, check},
     fabric::FabricCore,
+    mr::Keys,
     object::{CloseError, Owned, refuse_fork},
-    threading::{Shared, Threading},
+    quirks::{self, Defect},
+    threading::{Lock, Shared, Threading},
 };
 
 /// A domain: what endpoints, queues, address vectors and memory regions are made on.
@@ -35,6 +37,7 @@ pub(crate) struct DomainCore<T: Threading> {
     fid: Owned<fid_domain, T>,
     pub(crate) fabric: Arc<FabricCore>,
     pub(crate) info: Info,
+    pub(crate) keys: T::Lock<Keys>,
 }
 
 impl<T: Threading> DomainCore<T> {
@@ -50,16 +53,12 @@ impl<T: Threading> DomainCore<T> {
 
 /// The modes that this crate fulfils (rule D7): contexts are always slots of 64 bytes, vectors
 /// live in the slot, remote data may take a receive.
-const MODES: Mode = Mode::CONTEXT
-    .union(Mode::CONTEXT2)
-    .union(Mode::ASYNC_IOV)
-    .union(Mode::RX_CQ_DATA);
+const MODES: Mode =
+    Mode::CONTEXT.union(Mode::CONTEXT2).union(Mode::ASYNC_IOV).union(Mode::RX_CQ_DATA);
 
 /// The memory registration modes that this crate fulfils.
-const MR_MODES: MrMode = MrMode::LOCAL
-    .union(MrMode::VIRT_ADDR)
-    .union(MrMode::ALLOCATED)
-    .union(MrMode::PROV_KEY);
+const MR_MODES: MrMode =
+    MrMode::LOCAL.union(MrMode::VIRT_ADDR).union(MrMode::ALLOCATED).union(MrMode::PROV_KEY);
 
 impl<T: Threading> Domain<T> {
     /// Opens the domain of `info`.
@@ -69,34 +68,30 @@ impl<T: Threading> Domain<T> {
     /// # Errors
     ///
     /// `Unsupported` if the provider demands a mode that this crate does not fulfil (rule D7), or
-    /// what the provider says.
+    /// is one that cannot be used at all ([`Defect::Unusable`]); what the provider says.
     #[doc(alias = "fi_domain")]
     pub fn open(fabric: &Fabric, info: &Info) -> Result<Domain<T>> {
         refuse_fork("fi_domain")?;
+        if let Some(quirk) = quirks::quirk(info.provider(), Defect::Unusable) {
+            return Err(Error::unsupported("fi_domain", Needs::Property("another provider"))
+                .detail(format!("{} (defect #{})", quirk.text, quirk.id))
+                .hint("name a provider in the hints, or exclude this one with FI_PROVIDER"));
+        }
         let info = info.with_threading::<T>()?;
         let unknown = info.mode().difference(MODES);
         if !unknown.is_empty() {
-            return Err(
-                Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
-                    .detail(format!("the provider demands {unknown}")),
-            );
+            return Err(Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
+                .detail(format!("the provider demands {unknown}")));
         }
         let unknown = info.domain().mr_mode().difference(MR_MODES);
         if !unknown.is_empty() {
-            return Err(
-                Error::unsupported("fi_domain", Needs::Property("fewer mr_mode bits"))
-                    .detail(format!("the provider demands {unknown}")),
-            );
+            return Err(Error::unsupported("fi_domain", Needs::Property("fewer mr_mode bits"))
+                .detail(format!("the provider demands {unknown}")));
         }
         let mut fid = std::ptr::null_mut();
         // SAFETY: the fabric is open, `info` came from fi_getinfo, `fid` receives the domain.
         let status = unsafe {
-            ofi_sys::fi_domain(
-                fabric.0.as_ptr(),
-                info.as_ptr(),
-                &raw mut fid,
-                std::ptr::null_mut(),
-            )
+            ofi_sys::fi_domain(fabric.0.as_ptr(), info.as_ptr(), &raw mut fid, std::ptr::null_mut())
         };
         check(i64::from(status), "fi_domain")?;
         // SAFETY: fi_domain succeeded.
@@ -104,6 +99,7 @@ impl<T: Threading> Domain<T> {
         Ok(Domain(Arc::new(DomainCore {
             fid,
             fabric: Arc::clone(&fabric.0),
+            keys: T::Lock::new(Keys::new(info.domain().mr_key_size())),
             info,
         })))
     }
@@ -171,8 +167,6 @@ impl Info {
 
 impl<T: Threading> fmt::Debug for Domain<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Domain")
-            .field("fid", &self.0.fid)
-            .finish_non_exhaustive()
+        f.debug_struct("Domain").field("fid", &self.0.fid).finish_non_exhaustive()
     }
 }

@@ -162,6 +162,14 @@ impl Error {
         Error::new(ErrorKind::Closed, attempted)
     }
 
+    /// Turns "the provider has no such call" into what would be needed instead.
+    pub(crate) fn absent(mut self, needs: Needs) -> Error {
+        if matches!(self.errno(), Some(Errno::ENOSYS | Errno::EOPNOTSUPP)) {
+            self.inner().kind = ErrorKind::Unsupported { needs };
+        }
+        self
+    }
+
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Error {
         self.inner().detail = Some(detail.into().into_boxed_str());
         self
@@ -360,10 +368,7 @@ pub(crate) fn check(status: impl Into<i64>, attempted: &'static str) -> Result<u
 
 #[cold]
 fn failed(status: i64, attempted: &'static str) -> Error {
-    Error::from_errno(
-        Errno::from_raw(i32::try_from(status).unwrap_or(i32::MIN)),
-        attempted,
-    )
+    Error::from_errno(Errno::from_raw(i32::try_from(status).unwrap_or(i32::MIN)), attempted)
 }
 
 #[cfg(test)]
@@ -390,11 +395,7 @@ mod tests {
     #[test]
     fn sign_is_checked_once() {
         assert_eq!(check(7_i64, "x").unwrap(), 7);
-        assert!(
-            check(-i64::from(Errno::EAGAIN.raw()), "x")
-                .unwrap_err()
-                .is_busy()
-        );
+        assert!(check(-i64::from(Errno::EAGAIN.raw()), "x").unwrap_err().is_busy());
     }
 
     #[test]

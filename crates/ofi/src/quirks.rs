@@ -13,6 +13,14 @@ pub enum Defect {
     SreadIgnoresTimeout,
     /// A peek posts an ordinary receive.
     PeekReceives,
+    /// `fi_setopt` and `fi_getopt` crash on an endpoint that is not enabled yet; options can be set
+    /// after.
+    OptionBeforeEnable,
+    /// `fi_shutdown` closes the connection's descriptor, and `fi_close` closes the same number once
+    /// more, whatever it names by then.
+    ShutdownClosesTwice,
+    /// No FI_SHUTDOWN for a connection whose peer goes while it is being accepted.
+    ShutdownLost,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -80,6 +88,40 @@ pub const QUIRKS: &[Quirk] = &[
         until: Some(Version::new(1, 18)),
         defect: Defect::Unusable,
         text: "the net provider claims atomics that it has not, and crashes on FI_CLAIM",
+    },
+    Quirk {
+        id: 6,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::OptionBeforeEnable,
+        text: "fi_setopt on an endpoint that is not enabled crashes",
+    },
+    Quirk {
+        id: 7,
+        provider: "sm2",
+        from: V1_17,
+        until: None,
+        defect: Defect::OptionBeforeEnable,
+        text: "fi_setopt on an endpoint that is not enabled crashes",
+    },
+    Quirk {
+        id: 8,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ShutdownClosesTwice,
+        text: "after fi_shutdown, fi_close closes the connection's descriptor number a second time, \
+               which may be another file's by then",
+    },
+    Quirk {
+        id: 9,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ShutdownLost,
+        text: "a connection whose peer goes while fi_accept runs is reported as made, and its end \
+               never",
     },
 ];
 

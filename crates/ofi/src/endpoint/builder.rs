@@ -3,10 +3,13 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use super::{Connectionless, Core, Endpoint, Kind, Limits};
+use super::{Connectionless, Core, Endpoint, Kind, Limits, counters::Counters, options::Options};
 use crate::{
-    AddressVector, CompletionQueue, Domain, Error, ErrorKind, Info, Result,
+    AddressVector, BindFlags, CompletionQueue, Counter, Domain, EndpointType, Error, ErrorKind,
+    EventQueue, Info, Result,
+    eq::mail::Handle,
     error::check,
+    fabric::FabricCore,
     object::{Owned, refuse_fork},
     op::lane::Lane,
     threading::Threading,
@@ -16,10 +19,13 @@ use crate::{
 #[must_use = "a builder does nothing until it makes its endpoint"]
 pub struct EndpointBuilder<K: Kind, T: Threading> {
     domain: Domain<T>,
-    info: Info,
+    pub(crate) info: Info,
+    pub(crate) eq: Option<EventQueue<T>>,
     pub(super) av: Option<AddressVector<T>>,
     transmit: Option<CompletionQueue<T>>,
     receive: Option<CompletionQueue<T>>,
+    counters: Counters<T>,
+    pub(super) options: Options,
     kind: PhantomData<K>,
 }
 
@@ -28,9 +34,12 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         EndpointBuilder {
             domain: domain.clone(),
             info: info.clone(),
+            eq: None,
             av: None,
             transmit: None,
             receive: None,
+            counters: Counters::default(),
+            options: Options::default(),
             kind: PhantomData,
         }
     }
@@ -54,91 +63,58 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         self
     }
 
+    /// A counter for operations of these classes: `TRANSMIT` for sends, `RECV`, `READ` and `WRITE`
+    /// for what is started here, `REMOTE_READ` and `REMOTE_WRITE` for what peers do (which needs
+    /// `FI_RMA_EVENT`). One counter for each class; completion queues are needed all the same.
+    #[doc(alias = "FI_SEND")]
+    pub fn counter(mut self, counter: &Counter<T>, classes: BindFlags) -> Self {
+        self.counters.add(counter, classes);
+        self
+    }
+
+    /// The fabric of its domain.
+    pub(crate) fn fabric(&self) -> &Arc<FabricCore> {
+        &self.domain.0.fabric
+    }
+
     /// Makes the endpoint; `bind` binds what its kind needs besides the queues, before it is
-    /// enabled.
+    /// enabled. `handle` is a connection request's, taken once the provider has it (rule D5).
     pub(crate) fn make(
         self,
+        handle: &mut Option<Handle>,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
     ) -> Result<Core<T>> {
         const NAME: &str = "fi_endpoint";
         refuse_fork(NAME)?;
         let missing = |what: &str| {
-            Error::invalid(
-                NAME,
-                format!("{what} is missing: give the builder one before enabling"),
-            )
+            Error::invalid(NAME, format!("{what} is missing: give the builder one before enabling"))
         };
-        let transmit = self
-            .transmit
-            .ok_or_else(|| missing("a transmit completion queue"))?;
-        let receive = self
-            .receive
-            .ok_or_else(|| missing("a receive completion queue"))?;
+        let transmit = self.transmit.ok_or_else(|| missing("a transmit completion queue"))?;
+        let receive = self.receive.ok_or_else(|| missing("a receive completion queue"))?;
         let domain = &self.domain.0;
         for queue in [&transmit, &receive] {
             if !queue.0.on(domain) {
-                return Err(Error::invalid(
-                    NAME,
-                    "the completion queue is of another domain",
-                ));
+                return Err(Error::invalid(NAME, "the completion queue is of another domain"));
             }
         }
-        if self.av.as_ref().is_some_and(|av| !av.0.on(domain)) {
-            return Err(Error::invalid(
-                NAME,
-                "the address vector is of another domain",
-            ));
+        let mut queues = vec![(transmit.0.core.raw(), ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV)];
+        if !Arc::ptr_eq(&transmit.0, &receive.0) {
+            queues[0].1 = ofi_sys::FI_TRANSMIT;
+            queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
-        if self.info.endpoint_type() != K::TYPE {
-            return Err(Error::invalid(
-                NAME,
-                format!(
-                    "the info describes a {} endpoint",
-                    self.info.endpoint_type()
-                ),
-            )
-            .hint("ask for the endpoint type in the hints"));
+        let (fid, info) = Setup {
+            domain: &self.domain,
+            info: &self.info,
+            kind: K::TYPE,
+            av: self.av.as_ref(),
+            queues: &queues,
+            counters: &self.counters,
+            options: &self.options,
         }
-        let info = self.info.with_threading::<T>()?;
-        let mut fid = std::ptr::null_mut();
-        // SAFETY: domain and info are alive; `fid` receives the endpoint.
-        let status = unsafe {
-            ofi_sys::fi_endpoint(
-                domain.as_ptr(),
-                info.as_ptr(),
-                &raw mut fid,
-                std::ptr::null_mut(),
-            )
-        };
-        check(i64::from(status), NAME)?;
-        // SAFETY: fi_endpoint succeeded.
-        let fid: Owned<_, T> = unsafe { Owned::new(fid, NAME)? };
-        // The vector first: some providers crash closing an endpoint that never got one.
-        if let Some(av) = &self.av {
-            bind_fid(&fid, av.as_raw().cast(), 0)?;
-        }
-        if Arc::ptr_eq(&transmit.0, &receive.0) {
-            bind_fid(
-                &fid,
-                transmit.0.core.raw(),
-                ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV,
-            )?;
-        } else {
-            bind_fid(&fid, transmit.0.core.raw(), ofi_sys::FI_TRANSMIT)?;
-            bind_fid(&fid, receive.0.core.raw(), ofi_sys::FI_RECV)?;
-        }
-        bind(fid.as_ptr())?;
-        // SAFETY: open, and bound to all it needs.
-        check(
-            i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }),
-            "fi_enable",
-        )?;
+        .open_for(handle, bind)?;
         let limits = Limits::of(&info);
-        let lane = Lane::new(
-            fid.as_nonnull(),
-            Arc::clone(&transmit.0.core),
-            Arc::clone(&receive.0.core),
-        );
+        let lane =
+            Lane::new(fid.as_nonnull(), Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);
@@ -154,7 +130,9 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: transmit.0,
             receive: receive.0,
             av: self.av.map(|av| av.0),
+            counters: self.counters.into_cores(),
             domain: Arc::clone(domain),
+            connection: None,
             info,
         })
     }
@@ -180,17 +158,98 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        self.make(|_| Ok(())).map(Endpoint::from_core)
+        self.make(&mut None, |_| Ok(())).map(Endpoint::from_core)
+    }
+}
+
+/// Everything that an endpoint has before it is enabled.
+pub(super) struct Setup<'a, T: Threading> {
+    pub(super) domain: &'a Domain<T>,
+    pub(super) info: &'a Info,
+    pub(super) kind: EndpointType,
+    pub(super) av: Option<&'a AddressVector<T>>,
+    /// Open queues of the same domain, and the flags they are bound with.
+    pub(super) queues: &'a [(*mut ofi_sys::fid, u64)],
+    pub(super) counters: &'a Counters<T>,
+    pub(super) options: &'a Options,
+}
+
+impl<T: Threading> Setup<'_, T> {
+    /// Opens the endpoint, sets its options, binds everything, enables it.
+    pub(super) fn open(
+        self,
+        bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
+    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
+        self.open_for(&mut None, bind)
+    }
+
+    /// As [`open`](Self::open), for a connection request: its handle is taken once the provider
+    /// has it (rule D5).
+    fn open_for(
+        self,
+        handle: &mut Option<Handle>,
+        bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
+    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
+        const NAME: &str = "fi_endpoint";
+        let domain = &self.domain.0;
+        if self.av.is_some_and(|av| !av.0.on(domain)) {
+            return Err(Error::invalid(NAME, "the address vector is of another domain"));
+        }
+        if self.info.endpoint_type() != self.kind {
+            return Err(Error::invalid(
+                NAME,
+                format!("the info describes a {} endpoint", self.info.endpoint_type()),
+            )
+            .hint("ask for the endpoint type in the hints"));
+        }
+        self.counters.check(domain, self.info)?;
+        let provider = self.info.provider();
+        if !provider.is_empty() && provider != self.domain.info().provider() {
+            return Err(Error::invalid(NAME, "the info is of another provider"));
+        }
+        let info = self.info.with_threading::<T>()?;
+        let request = handle.as_ref().map_or(std::ptr::null_mut(), Handle::as_ptr);
+        let mut fid = std::ptr::null_mut();
+        // SAFETY: domain and info are alive; the copy that carries the request's handle is ours
+        // alone, and carries it for this call only; `fid` receives the endpoint.
+        let status = unsafe {
+            (*info.as_ptr()).handle = request;
+            let status = ofi_sys::fi_endpoint(
+                domain.as_ptr(),
+                info.as_ptr(),
+                &raw mut fid,
+                std::ptr::null_mut(),
+            );
+            (*info.as_ptr()).handle = std::ptr::null_mut();
+            status
+        };
+        check(i64::from(status), NAME)?;
+        *handle = None;
+        // SAFETY: fi_endpoint succeeded.
+        let fid: Owned<_, T> = unsafe { Owned::new(fid, NAME)? };
+        // The vector first: some providers crash closing an endpoint that never got one.
+        if let Some(av) = self.av {
+            bind_fid(&fid, av.as_raw().cast(), 0)?;
+        }
+        for &(queue, flags) in self.queues {
+            bind_fid(&fid, queue, flags)?;
+        }
+        for (counter, flags) in self.counters.bindings() {
+            bind_fid(&fid, counter, flags)?;
+        }
+        bind(fid.as_ptr())?;
+        self.options.apply(fid.as_ptr(), info.provider(), false)?;
+        // SAFETY: open, and bound to all it needs.
+        check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        self.options.apply(fid.as_ptr(), info.provider(), true)?;
+        Ok((fid, info))
     }
 }
 
 fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u64) -> Result<()> {
     // SAFETY: both are open, and the endpoint is not enabled yet (rule L4).
-    check(
-        i64::from(unsafe { ofi_sys::fi_ep_bind(ep.as_ptr(), fid, flags) }),
-        "fi_ep_bind",
-    )
-    .map(drop)
+    check(i64::from(unsafe { ofi_sys::fi_ep_bind(ep.as_ptr(), fid, flags) }), "fi_ep_bind")
+        .map(drop)
 }
 
 impl Limits {

@@ -103,6 +103,8 @@ impl<T: Threading> Core<T> {
         let mut after = Deferred::new();
         let mut limbo = false;
         let result = {
+            // Before the queues' readers: nobody who has one of those waits for this one.
+            let mut events = self.connection.as_ref().map(|c| (c, c.eq.core.hold()));
             // In the order of their addresses, so that two closing endpoints cannot wait for each
             // other.
             let mut ordered: Vec<_> = queues.iter().collect();
@@ -113,6 +115,12 @@ impl<T: Threading> Core<T> {
             if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
                 // SAFETY: closed with 0 on such a provider, both readers are held off.
                 limbo = unsafe { lane.into_limbo(closed, &mut after) };
+            }
+            if let (Ok(()), Some((connection, reader))) = (&result, &mut events) {
+                // No event of this endpoint is left for whatever comes to its address next.
+                let mut woken = Vec::new();
+                connection.eq.core.leave(reader, self.fid.as_fid(), &mut woken);
+                woken.into_iter().for_each(|waker| after.push_waker(waker));
             }
             result
         };
@@ -149,6 +157,8 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.transmit));
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
+        std::mem::forget(self.counters.clone());
+        std::mem::forget(self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))));
         std::mem::forget(Arc::clone(&self.domain));
         std::mem::forget(self.info.clone());
         self.lane()

@@ -10,6 +10,8 @@ use ofi_sys::fid_ep;
 use crate::{
     Address, EndpointType, Error, FabricAddress, Info, Result,
     av::AvCore,
+    cm::Connection,
+    counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
     error::check,
@@ -20,8 +22,13 @@ use crate::{
 
 mod builder;
 mod close;
+mod counters;
+mod options;
+mod raw;
 
 pub use builder::EndpointBuilder;
+pub use options::HmemP2p;
+pub use raw::{RawEndpoint, RawEndpointBuilder};
 
 /// The kind of an endpoint: the first type parameter. Sealed.
 #[doc(alias = "fi_ep_type")]
@@ -93,12 +100,16 @@ pub struct Core<T: Threading> {
     /// The number of its address vector; 0 if it has none.
     vector: u64,
     pub(crate) limits: Limits,
-    fid: Owned<fid_ep, T>,
-    transmit: Arc<CqOpen<T>>,
-    receive: Arc<CqOpen<T>>,
+    pub(crate) fid: Owned<fid_ep, T>,
+    pub(crate) transmit: Arc<CqOpen<T>>,
+    pub(crate) receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
+    /// Bound to it, so open for as long as it is.
+    counters: Vec<Arc<CounterCore<T>>>,
     domain: Arc<DomainCore<T>>,
-    info: Info,
+    /// Of a connected endpoint, or one that connects.
+    pub(crate) connection: Option<Connection<T>>,
+    pub(crate) info: Info,
 }
 
 // SAFETY: the lane of a `Shared` endpoint is atomic or locked throughout, and exists while the core
@@ -127,11 +138,38 @@ impl<T: Threading> Core<T> {
         unsafe { self.lane.as_ref() }
     }
 
+    /// What tells its domain from others.
+    #[inline]
+    pub(crate) fn domain(&self) -> *const () {
+        Arc::as_ptr(&self.domain).cast()
+    }
+
     /// Whether an address is in this endpoint's vector.
     #[inline]
     pub(crate) fn knows(&self, address: Address) -> bool {
         // The vector is held by `av`, so that its entry may be looked at.
         address.vector() == self.vector && address.is_current()
+    }
+}
+
+impl<T: Threading> Core<T> {
+    pub(crate) fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
+        let verb = RecvVerb {
+            from: ofi_sys::FI_ADDR_UNSPEC,
+            tag: 0,
+            ignore: 0,
+            tagged: false,
+            directed: false,
+        };
+        RecvOp::new(self, verb, buffer, None)
+    }
+
+    pub(crate) fn name(&self) -> Result<FabricAddress> {
+        let bytes = address_of(|buffer, length| {
+            // SAFETY: the endpoint is open and enabled (rule A7); `length` bytes may be written.
+            unsafe { ofi_sys::fi_getname(self.fid.as_fid(), buffer, length) }
+        })?;
+        Ok(FabricAddress::from_provider(self.info.address_format(), &bytes))
     }
 }
 
@@ -150,14 +188,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     #[doc(alias = "fi_recvv")]
     #[doc(alias = "fi_recvmsg")]
     pub fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
-        let verb = RecvVerb {
-            from: ofi_sys::FI_ADDR_UNSPEC,
-            tag: 0,
-            ignore: 0,
-            tagged: false,
-            directed: false,
-        };
-        RecvOp::new(&self.core, verb, buffer, None)
+        self.core.recv(buffer)
     }
 
     /// The endpoint's own address, for peers to insert.
@@ -167,12 +198,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     /// What the provider says.
     #[doc(alias = "fi_getname")]
     pub fn name(&self) -> Result<FabricAddress> {
-        let format = self.core.info.address_format();
-        let bytes = address_of(|buffer, length| {
-            // SAFETY: the endpoint is open and enabled (rule A7); `length` bytes may be written.
-            unsafe { ofi_sys::fi_getname(self.core.fid.as_fid(), buffer, length) }
-        })?;
-        Ok(FabricAddress::from_provider(format, &bytes))
+        self.core.name()
     }
 
     /// What the endpoint was opened with.

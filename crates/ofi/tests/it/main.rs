@@ -14,15 +14,27 @@
 //! - `OFI_TEST_RUNNER="valgrind -q"`: what every child process is started under.
 
 mod addresses;
+mod av_extra;
 mod cm;
+mod counters;
 mod harness;
 mod messages;
+mod mr;
+mod options;
+mod raw_cq;
+mod tagged;
 
 fn main() -> std::process::ExitCode {
     let mut list = harness::List::default();
     harness::register(&mut list);
     addresses::register(&mut list);
+    raw_cq::register(&mut list);
+    options::register(&mut list);
+    mr::register(&mut list);
+    counters::register(&mut list);
+    av_extra::register(&mut list);
     cm::register(&mut list);
     messages::register(&mut list);
+    tagged::register(&mut list);
     harness::main(list)
 }

@@ -1,0 +1,317 @@
+//! Further ways into an address vector: many addresses at once, host names, numbered hosts.
+
+use std::ffi::{CString, c_void};
+
+use super::*;
+use crate::{Errno, error::Needs};
+
+/// libfabric's `FI_NAME_MAX`: longer names overflow buffers of some providers.
+const NAME_MAX: usize = ofi_sys::FI_NAME_MAX;
+
+impl<T: Threading> AddressVector<T> {
+    /// Inserts many addresses, in as few calls as the provider's form of addresses allows. Each
+    /// has its own result, in order (rule A5): one that cannot be inserted keeps out no other.
+    #[doc(alias = "fi_av_insert")]
+    #[doc(alias = "FI_SYNC_ERR")]
+    pub fn insert_all<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a FabricAddress>,
+    ) -> Vec<Result<Address>> {
+        let addresses: Vec<&FabricAddress> = addresses.into_iter().collect();
+        // An array has one step for all. Text, and forms whose length only the provider knows, go
+        // one by one, as do those that cannot be right.
+        let width = addresses.first().map_or(0, |first| first.bytes().len());
+        let uniform = addresses.len() > 1
+            && self.0.format != AddressFormat::Str
+            && CheckedAddress::has_known_length(self.0.format)
+            && addresses.iter().all(|address| {
+                address.format() == self.0.format
+                    && address.bytes().len() == width
+                    && CheckedAddress::new(self.0.format, address.bytes()).is_ok()
+            });
+        if uniform {
+            self.insert_array(&addresses)
+        } else {
+            addresses.into_iter().map(|a| self.insert(a)).collect()
+        }
+    }
+
+    /// Inserts the address of a host (a name or a number) and a service (a port or its name), as
+    /// the provider resolves them.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for text with a NUL in it; `Unsupported` where the provider resolves nothing (shm,
+    /// sm2, rxd); `NotFound` if there is no such host, or what else the provider says.
+    #[doc(alias = "fi_av_insertsvc")]
+    pub fn insert_service(&self, node: &str, service: &str) -> Result<Address> {
+        const NAME: &str = "fi_av_insertsvc";
+        let (node, service) = (text(node, NAME)?, text(service, NAME)?);
+        let mut table = self.0.table.lock();
+        self.sweep(&mut table);
+        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+        // SAFETY: the vector is open, both texts end in NUL, one number is written.
+        let status = unsafe {
+            ofi_sys::fi_av_insertsvc(
+                self.0.fid.as_ptr(),
+                node.as_ptr(),
+                service.as_ptr(),
+                &raw mut raw,
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = check(i64::from(status), NAME).map_err(|error| unresolved(error, &node))?;
+        if count != 1 || raw == ofi_sys::FI_ADDR_NOTAVAIL {
+            return Err(Error::new(crate::ErrorKind::NotFound, NAME)
+                .detail(format!("{node:?} {service:?} was not inserted")));
+        }
+        self.adopt(&mut table, raw)
+    }
+
+    /// Inserts the addresses of numbered hosts: `nodes` hosts from `node` on, by counting up its
+    /// number ("rack1-7", "rack1-8", …; or the last part of an IP address), and for each `services`
+    /// ports from `service` on. In the order of hosts, then ports; each has its own result.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for no host, no port, ports beyond 65535, or a name that is empty or longer than
+    /// 63 bytes; `Unsupported` where the provider resolves nothing; `NotFound` if there is no such
+    /// host, or what else the provider says.
+    #[doc(alias = "fi_av_insertsym")]
+    pub fn insert_symmetric(
+        &self,
+        node: &str,
+        nodes: usize,
+        service: u16,
+        services: usize,
+    ) -> Result<Vec<Result<Address>>> {
+        const NAME: &str = "fi_av_insertsym";
+        /// More than any fabric has, and within what a provider counts in.
+        const MOST: usize = 1 << 20;
+        if nodes == 0 || services == 0 || services > 65536 - usize::from(service) {
+            return Err(Error::invalid(
+                NAME,
+                format!("{nodes} hosts and {services} ports from {service}"),
+            ));
+        }
+        let count = nodes.checked_mul(services).filter(|count| *count <= MOST);
+        let count =
+            count.ok_or_else(|| Error::new(crate::ErrorKind::TooLarge { limit: MOST }, NAME))?;
+        let name = text(node, NAME)?;
+        let service = text(&service.to_string(), NAME)?;
+        let mut table = self.0.table.lock();
+        self.sweep(&mut table);
+        let mut raws = vec![ofi_sys::FI_ADDR_NOTAVAIL; count];
+        // SAFETY: the vector is open, both texts end in NUL, there is room for every number.
+        let status = unsafe {
+            ofi_sys::fi_av_insertsym(
+                self.0.fid.as_ptr(),
+                name.as_ptr(),
+                nodes,
+                service.as_ptr(),
+                services,
+                raws.as_mut_ptr(),
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        check(i64::from(status), NAME).map_err(|error| unresolved(error, &name))?;
+        Ok(raws
+            .into_iter()
+            .map(|raw| match raw {
+                ofi_sys::FI_ADDR_NOTAVAIL => Err(Error::new(crate::ErrorKind::NotFound, NAME)
+                    .detail("the provider did not insert it")),
+                raw => self.adopt(&mut table, raw),
+            })
+            .collect())
+    }
+
+    /// An address as text, in the provider's own words.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if it is not of the vector's form, or the provider cannot say.
+    #[doc(alias = "fi_av_straddr")]
+    pub fn text(&self, address: &FabricAddress) -> Result<String> {
+        const NAME: &str = "fi_av_straddr";
+        let bytes = self.checked(address)?;
+        let mut room = vec![0_u8; 128];
+        for _ in 0..2 {
+            let mut length = room.len();
+            // SAFETY: the vector is open; the address is of its form, with zeroes behind it; the
+            // room is as long as stated.
+            let words = unsafe {
+                ofi_sys::fi_av_straddr(
+                    self.0.fid.as_ptr(),
+                    bytes.as_ptr().cast(),
+                    room.as_mut_ptr().cast(),
+                    &raw mut length,
+                )
+            };
+            if words.is_null() {
+                break;
+            }
+            // It was cut: `length` is what it takes (rule A6).
+            if length > room.len() {
+                room.resize(length, 0);
+                continue;
+            }
+            // Providers end it in a NUL, except where it fills the room.
+            let end = room.iter().position(|byte| *byte == 0);
+            let said = &room[..end.unwrap_or(room.len())];
+            return Ok(String::from_utf8_lossy(said).into_owned());
+        }
+        Err(Error::invalid(NAME, "the provider has no text for it"))
+    }
+
+    /// Inserts addresses of the vector's form that are equally long.
+    fn insert_array(&self, addresses: &[&FabricAddress]) -> Vec<Result<Address>> {
+        const NAME: &str = "fi_av_insert";
+        /// More than any provider's address.
+        const PADDING: usize = 512;
+        let mut table = self.0.table.lock();
+        self.sweep(&mut table);
+        // Each only once, and none that is known (rule A3).
+        let mut fresh: Vec<&[u8]> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for address in addresses {
+            let bytes = address.bytes();
+            if !table.known.contains_key(bytes) && seen.insert(bytes) {
+                fresh.push(bytes);
+            }
+        }
+        let mut array = fresh.concat();
+        array.resize(array.len() + PADDING, 0);
+        let mut raws = vec![ofi_sys::FI_ADDR_NOTAVAIL; fresh.len()];
+        let refused = match fresh.is_empty() {
+            true => None,
+            false => self.insert_raw(&array, &mut raws).err(),
+        };
+        let mut errors: HashMap<&[u8], Error> = HashMap::new();
+        for (bytes, raw) in fresh.into_iter().zip(raws) {
+            if raw == ofi_sys::FI_ADDR_NOTAVAIL {
+                let error = refused.clone().unwrap_or_else(|| {
+                    Error::invalid(NAME, "the provider did not take the address")
+                });
+                errors.insert(bytes, error);
+            } else {
+                table.add(self.0.id, raw, bytes);
+                if let Some(known) = table.known.get_mut(bytes) {
+                    // Counted below, once for each time it is in the list.
+                    known.count = 0;
+                }
+            }
+        }
+        addresses
+            .iter()
+            .map(|address| match table.known.get_mut(address.bytes()) {
+                Some(known) => {
+                    known.count += 1;
+                    Ok(known.address)
+                }
+                None => Err(errors[address.bytes()].clone()),
+            })
+            .collect()
+    }
+
+    /// One call of `fi_av_insert` for an array of addresses.
+    ///
+    /// Which were taken is in `raws`: the count that the call returns says only how many.
+    fn insert_raw(&self, array: &[u8], raws: &mut [u64]) -> Result<()> {
+        // SAFETY: the vector is open; the array has an address of its form for each number, and
+        // zeroes behind them.
+        let status = unsafe {
+            ofi_sys::fi_av_insert(
+                self.0.fid.as_ptr(),
+                array.as_ptr().cast::<c_void>(),
+                raws.len(),
+                raws.as_mut_ptr(),
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        check(i64::from(status), "fi_av_insert").map(drop)
+    }
+
+    /// Takes over an address that the provider resolved itself: which it is, only it can say.
+    fn adopt(&self, table: &mut AddressTable, raw: u64) -> Result<Address> {
+        let bytes = match self.looked_up(raw) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.discard(raw);
+                return Err(error);
+            }
+        };
+        match table.known.get_mut(&*bytes) {
+            Some(known) => {
+                known.count += 1;
+                let address = known.address;
+                // Some providers have made a second entry of it, some gave the first again.
+                if address.raw != raw {
+                    self.discard(raw);
+                }
+                Ok(address)
+            }
+            None => Ok(table.add(self.0.id, raw, &bytes)),
+        }
+    }
+
+    /// The bytes of an entry that the provider has just made.
+    fn looked_up(&self, raw: u64) -> Result<Vec<u8>> {
+        let bytes = crate::endpoint::address_of(|room, length| {
+            // SAFETY: the vector is open and the number is one it gave out; `length` bytes may be
+            // written.
+            unsafe { ofi_sys::fi_av_lookup(self.0.fid.as_ptr(), raw, room, length) }
+        })?;
+        Ok(FabricAddress::from_provider(self.0.format, &bytes).bytes().to_vec())
+    }
+
+    /// Takes an entry out that nothing names.
+    fn discard(&self, raw: u64) {
+        let mut raw = raw;
+        // SAFETY: the vector is open, the number is one it gave out, and nobody else has it.
+        let status = unsafe { ofi_sys::fi_av_remove(self.0.fid.as_ptr(), &raw mut raw, 1, 0) };
+        if status != 0 {
+            let errno = Errno::from_raw(status);
+            report("address", &Error::from_errno(errno, "fi_av_remove"));
+        }
+    }
+}
+
+/// Text that ends in NUL and fits a provider's buffers.
+fn text(words: &str, attempted: &'static str) -> Result<CString> {
+    if words.is_empty() || words.len() >= NAME_MAX {
+        return Err(Error::invalid(
+            attempted,
+            format!("{words:?} is not 1 to {} bytes long", NAME_MAX - 1),
+        ));
+    }
+    CString::new(words).map_err(|_| Error::invalid(attempted, format!("{words:?} has a NUL in it")))
+}
+
+/// What a provider answers that resolves nothing, and one that found nothing.
+fn unresolved(error: Error, node: &CString) -> Error {
+    let error = error.detail(format!("{node:?}"));
+    match error.errno() {
+        Some(Errno::EADDRNOTAVAIL) => {
+            Error::new(crate::ErrorKind::NotFound, "host").detail(format!("{node:?}"))
+        }
+        _ => error.absent(Needs::Property("a provider that resolves hosts and services")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // peers 7: text goes to C with its NUL, or not at all.
+    #[test]
+    fn text_ends_in_one_nul() {
+        assert_eq!(text("host", "x").unwrap().as_bytes_with_nul(), b"host\0");
+        for bad in ["", "a\0b", &"x".repeat(64)] {
+            assert_eq!(*text(bad, "x").unwrap_err().kind(), crate::ErrorKind::Invalid);
+        }
+        assert!(text(&"x".repeat(63), "x").is_ok());
+    }
+}

@@ -1,0 +1,254 @@
+//! Counters: how many operations of a class have ended, without an entry for each.
+//!
+//! A counter is opened without a wait object and waiting looks at it, with rests in between:
+//! `fi_cntr_wait` on a counter without a wait object crashes on some providers (rule W1), counters
+//! with one give no descriptor on most, and on shm 1.17 it ignores its timeout.
+
+use std::{
+    fmt,
+    os::fd::RawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use ofi_sys::fid_cntr;
+
+use crate::{
+    Domain, Errno, Error, Result,
+    abi::Roomy,
+    domain::DomainCore,
+    error::{Needs, check},
+    object::{CloseError, Owned, refuse_fork},
+    threading::{Shared, Threading},
+    wait::{self, Parkers, Source},
+};
+
+/// Counts the operations of the endpoints it is bound to: those that succeeded, and those that
+/// failed.
+///
+/// Bound with [`EndpointBuilder::counter`](crate::EndpointBuilder::counter); it counts besides the
+/// completion queue, not instead of it. It closes with its handle and the last endpoint bound to
+/// it. What it counts may show later than the completion does, and wraps around at the provider's
+/// `max_cntr_value`.
+///
+/// See `fi_cntr(3)`.
+#[doc(alias = "fid_cntr")]
+#[doc(alias = "fi_cntr_wait")]
+pub struct Counter<T: Threading = Shared>(pub(crate) Arc<CounterCore<T>>);
+
+pub(crate) struct CounterCore<T: Threading> {
+    // Closed first: fields are dropped in order.
+    fid: Owned<fid_cntr, T>,
+    /// Failures that the caller was told of.
+    told: AtomicU64,
+    parkers: Parkers,
+    domain: Arc<DomainCore<T>>,
+}
+
+impl<T: Threading> Domain<T> {
+    /// Opens a counter on this domain.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if the provider has none (udp); what the provider says.
+    #[doc(alias = "fi_cntr_open")]
+    pub fn counter(&self) -> Result<Counter<T>> {
+        const NAME: &str = "fi_cntr_open";
+        refuse_fork(NAME)?;
+        // SAFETY: a plain C structure.
+        let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
+        attr.as_mut().events = ofi_sys::FI_CNTR_EVENTS_COMP;
+        attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
+        let mut fid = std::ptr::null_mut();
+        // SAFETY: the domain is open, the attributes are whole, `fid` receives the counter.
+        let status = unsafe {
+            ofi_sys::fi_cntr_open(
+                self.0.as_ptr(),
+                attr.as_ptr(),
+                &raw mut fid,
+                std::ptr::null_mut(),
+            )
+        };
+        check(i64::from(status), NAME)
+            .map_err(|error| error.absent(Needs::Property("counters")))?;
+        Ok(Counter(Arc::new(CounterCore {
+            // SAFETY: fi_cntr_open succeeded.
+            fid: unsafe { Owned::new(fid, NAME)? },
+            told: AtomicU64::new(0),
+            parkers: Parkers::default(),
+            domain: Arc::clone(&self.0),
+        })))
+    }
+}
+
+impl<T: Threading> Counter<T> {
+    /// How many operations have succeeded. Makes the endpoints bound to it progress.
+    #[doc(alias = "fi_cntr_read")]
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.read()
+    }
+
+    /// How many operations have failed. [`wait`](Self::wait) does not report these again.
+    #[doc(alias = "fi_cntr_readerr")]
+    #[must_use]
+    pub fn read_errors(&self) -> u64 {
+        let errors = self.0.read_errors();
+        self.0.told.store(errors, Ordering::Relaxed);
+        errors
+    }
+
+    /// Adds to the count.
+    ///
+    /// # Errors
+    ///
+    /// What the provider says.
+    #[doc(alias = "fi_cntr_add")]
+    pub fn add(&self, value: u64) -> Result<()> {
+        // SAFETY: the counter is open.
+        done(unsafe { ofi_sys::fi_cntr_add(self.0.fid.as_ptr(), value) }, "fi_cntr_add")
+    }
+
+    /// Adds to the count of failures.
+    ///
+    /// # Errors
+    ///
+    /// What the provider says.
+    #[doc(alias = "fi_cntr_adderr")]
+    pub fn add_errors(&self, value: u64) -> Result<()> {
+        // SAFETY: the counter is open.
+        done(unsafe { ofi_sys::fi_cntr_adderr(self.0.fid.as_ptr(), value) }, "fi_cntr_adderr")
+    }
+
+    /// Sets the count. Takes the counter exclusively, and is only exact while no operation that it
+    /// counts is in flight (rule W14): what ends meanwhile may or may not be counted.
+    ///
+    /// # Errors
+    ///
+    /// What the provider says.
+    #[doc(alias = "fi_cntr_set")]
+    pub fn set(&mut self, value: u64) -> Result<()> {
+        // SAFETY: the counter is open.
+        done(unsafe { ofi_sys::fi_cntr_set(self.0.fid.as_ptr(), value) }, "fi_cntr_set")
+    }
+
+    /// Sets the count of failures; as [`set`](Self::set).
+    ///
+    /// # Errors
+    ///
+    /// What the provider says.
+    #[doc(alias = "fi_cntr_seterr")]
+    pub fn set_errors(&mut self, value: u64) -> Result<()> {
+        // SAFETY: the counter is open.
+        let status = unsafe { ofi_sys::fi_cntr_seterr(self.0.fid.as_ptr(), value) };
+        done(status, "fi_cntr_seterr")?;
+        self.0.told.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Blocks until the count is at least `threshold` (`true`) or `timeout` has passed (`false`).
+    /// Makes the endpoints bound to it progress, not their completion queues.
+    ///
+    /// # Errors
+    ///
+    /// `EAVAIL` if operations failed that neither this nor [`read_errors`](Self::read_errors) has
+    /// reported, and the count is not reached; waiting again then goes on.
+    pub fn wait(&self, threshold: u64, timeout: Duration) -> Result<bool> {
+        let core = &*self.0;
+        let mut failed = None;
+        let ended = wait::park_until(
+            &[core],
+            &mut |_| {
+                if core.read() >= threshold {
+                    return true;
+                }
+                let errors = core.read_errors();
+                let told = core.told.swap(errors, Ordering::Relaxed);
+                failed = (errors != told).then(|| errors.wrapping_sub(told));
+                failed.is_some()
+            },
+            Instant::now().checked_add(timeout),
+        );
+        match failed {
+            Some(count) => Err(Error::from_errno(Errno::EAVAIL, "fi_cntr_wait")
+                .posted()
+                .detail(format!("{count} more operations failed"))
+                .hint("the completion queue says which, and why")),
+            None => Ok(ended),
+        }
+    }
+
+    /// Closes the counter now.
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if endpoints are bound to it.
+    pub fn close(self) -> Result<(), CloseError<Counter<T>>> {
+        CloseError::close(self.0, Counter, |core| core.fid.close())
+    }
+
+    /// The C object, for calls that this crate does not wrap.
+    #[must_use]
+    pub fn as_raw(&self) -> *mut fid_cntr {
+        self.0.fid.as_ptr()
+    }
+}
+
+fn done(status: i32, name: &'static str) -> Result<()> {
+    check(i64::from(status), name)
+        .map(drop)
+        .map_err(|error| error.absent(Needs::Property("counters that can be changed")))
+}
+
+impl<T: Threading> CounterCore<T> {
+    fn read(&self) -> u64 {
+        // SAFETY: the counter is open.
+        unsafe { ofi_sys::fi_cntr_read(self.fid.as_ptr()) }
+    }
+
+    fn read_errors(&self) -> u64 {
+        // SAFETY: the counter is open.
+        unsafe { ofi_sys::fi_cntr_readerr(self.fid.as_ptr()) }
+    }
+
+    pub(crate) fn raw(&self) -> *mut ofi_sys::fid {
+        self.fid.as_fid()
+    }
+
+    /// Whether the counter is of this domain.
+    pub(crate) fn on(&self, domain: &Arc<DomainCore<T>>) -> bool {
+        Arc::ptr_eq(&self.domain, domain)
+    }
+}
+
+/// Looking at the counter is what drives it.
+impl<T: Threading> Source for CounterCore<T> {
+    fn drive(&self) -> usize {
+        0
+    }
+
+    fn fd(&self) -> Option<RawFd> {
+        None
+    }
+
+    fn may_park(&self) -> bool {
+        false
+    }
+
+    fn park_limit(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn parkers(&self) -> &Parkers {
+        &self.parkers
+    }
+}
+
+impl<T: Threading> fmt::Debug for Counter<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counter").field("fid", &self.0.fid).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! Endpoint options: set by the builder, read from the endpoint.
+
+use ofi::{Caps, Connectionless, ErrorKind, HmemP2p, Version};
+
+use crate::harness::{List, Mode, Rig, Target, Verdict, cases};
+
+pub fn register(list: &mut List) {
+    cases!(list, connectionless: unknown_options_are_told_apart);
+    cases!(list, rdm: the_least_of_a_multi_receive_is_kept);
+}
+
+/// Set before the endpoint is enabled, or after on providers that crash otherwise; read after.
+// rule: L4, L11
+fn the_least_of_a_multi_receive_is_kept<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTI_RECV)?;
+    let builder = || {
+        let builder = rig.domain.endpoint::<K>(&rig.info);
+        builder.address_vector(&rig.av).completion_queue(&rig.cq)
+    };
+    let plain = builder().enable()?;
+    // What the provider has without being told, if it tells.
+    let _default = plain.min_multi_recv()?;
+    let set = builder().min_multi_recv(100).min_multi_recv(4000).enable()?;
+    // Not every provider that takes it can be asked for it.
+    if let Some(bytes) = set.min_multi_recv()? {
+        assert_eq!(bytes, 4000);
+    }
+    Ok(())
+}
+
+/// A provider without an option says `None`, a library that is older than it `Unsupported`; setting
+/// one that cannot be set is never silent.
+// rule: L11
+fn unknown_options_are_told_apart<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let builder = || {
+        let builder = rig.domain.endpoint::<K>(&rig.info);
+        builder.address_vector(&rig.av).completion_queue(&rig.cq)
+    };
+    let ep = builder().enable()?;
+    // No software provider has it.
+    assert_eq!(ep.hmem_p2p()?, None);
+    let error = builder().hmem_p2p(HmemP2p::Disabled).enable().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("FI_OPT_FI_HMEM_P2P"), "{error}");
+    let newer = |result: ofi::Result<Option<usize>>| match result {
+        Ok(None) => assert!(ofi::version() >= Version::new(1, 22)),
+        Err(error) => {
+            assert!(ofi::version() < Version::new(1, 22), "{error}");
+            assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+        }
+        Ok(Some(bytes)) => panic!("a software provider has it now: {bytes}"),
+    };
+    newer(ep.max_msg_size());
+    newer(ep.max_tagged_size());
+    newer(ep.max_rma_size());
+    newer(ep.max_atomic_size());
+    newer(ep.inject_msg_size());
+    newer(ep.inject_tagged_size());
+    newer(ep.inject_rma_size());
+    newer(ep.inject_atomic_size());
+    let error = builder().max_msg_size(100).enable().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    match ep.firewall_addr() {
+        Ok(_) => assert!(ofi::version() >= Version::new(2, 2)),
+        Err(error) => assert!(ofi::version() < Version::new(2, 2), "{error}"),
+    }
+    let error = builder().shared_memory_permitted(false).enable().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    // The endpoint that could be made goes on.
+    assert_eq!(ep.hmem_p2p()?, None);
+    Ok(())
+}
