@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use ofi_sys::fid_fabric;
 
 use crate::{
-    Domain, Info, Result,
+    Domain, EventQueueBuilder, Info, PassiveEndpointBuilder, Result,
     error::check,
     object::{Owned, refuse_fork},
     threading::Threading,
@@ -67,6 +67,16 @@ impl Fabric {
     /// As [`Domain::open`].
     pub fn domain<T: Threading>(&self, info: &Info) -> Result<Domain<T>> {
         Domain::open(self, info)
+    }
+
+    /// An event queue on this fabric.
+    pub fn event_queue<T: Threading>(&self) -> EventQueueBuilder<T> {
+        EventQueueBuilder::new(self)
+    }
+
+    /// A passive endpoint at the source address of `info`, which is of this fabric.
+    pub fn passive_endpoint<T: Threading>(&self, info: &Info) -> PassiveEndpointBuilder<T> {
+        PassiveEndpointBuilder::new(self, info)
     }
 
     /// What the fabric was opened with.
