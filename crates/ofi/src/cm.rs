@@ -68,11 +68,7 @@ impl<T: Threading> EndpointBuilder<Msg, T> {
         };
         check(i64::from(status), NAME)
             .map_err(|error| error.detail(format!("no connection to {address}")))?;
-        Ok(Connecting {
-            core: Some(core),
-            accepted: false,
-            key: None,
-        })
+        Ok(Connecting { core: Some(core), accepted: false, key: None })
     }
 
     /// Makes the endpoint, bound to its event queue and in the queue's list. `handle` is taken once
@@ -117,12 +113,7 @@ pub struct ConnRequest<T: Threading = Shared> {
 
 impl<T: Threading> ConnRequest<T> {
     pub(crate) fn from_parts(pep: Arc<PepCore<T>>, arrival: Arrival) -> Self {
-        ConnRequest {
-            pep,
-            handle: Some(arrival.handle),
-            info: arrival.info,
-            data: arrival.data,
-        }
+        ConnRequest { pep, handle: Some(arrival.handle), info: arrival.info, data: arrival.data }
     }
 
     /// What the endpoint that accepts it will be like; its
@@ -168,11 +159,7 @@ impl<T: Threading> ConnRequest<T> {
         // data are as long as stated, no longer than the provider takes, and copied.
         let status = unsafe { ofi_sys::fi_accept(core.fid.as_ptr(), param, length) };
         check(i64::from(status), NAME)?;
-        Ok(Connecting {
-            core: Some(core),
-            accepted: true,
-            key: None,
-        })
+        Ok(Connecting { core: Some(core), accepted: true, key: None })
     }
 
     /// Refuses, with `data` that say why.
@@ -457,10 +444,7 @@ impl<T: Threading> Endpoint<Msg, T> {
     ///
     /// Dropping it loses nothing.
     pub fn closed(&self) -> Closed<'_, T> {
-        Closed {
-            core: &self.core,
-            key: None,
-        }
+        Closed { core: &self.core, key: None }
     }
 
     /// Blocks until the connection is over (`true`) or `timeout` has passed (`false`).

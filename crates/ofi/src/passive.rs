@@ -11,8 +11,7 @@ use std::{
 use ofi_sys::fid_pep;
 
 use crate::{
-    ConnRequest, EndpointType, Error, EventQueue, Fabric, FabricAddress, Info, Result,
-    cm,
+    ConnRequest, EndpointType, Error, EventQueue, Fabric, FabricAddress, Info, Result, cm,
     endpoint::address_of,
     eq::{
         EqOpen,
@@ -121,13 +120,7 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
         // SAFETY: open. Asking a passive endpoint for this option is safe on every provider.
         let data_size = unsafe { cm::data_size(fid.as_fid()) };
         let door = Arc::new(Door::default());
-        let core = PepCore {
-            fid,
-            door: Arc::clone(&door),
-            data_size,
-            eq: eq.0,
-            info,
-        };
+        let core = PepCore { fid, door: Arc::clone(&door), data_size, eq: eq.0, info };
         core.eq.core.hold().enter(core.fid.as_fid(), Mailbox::Door(door), data_size);
         // From here on `PepCore` closes it, and strikes it off the queue's list.
         // SAFETY: open and bound to its event queue.
@@ -203,10 +196,7 @@ impl<T: Threading> PassiveEndpoint<T> {
     ///
     /// Dropping it loses no request.
     pub fn request(&self) -> NextRequest<'_, T> {
-        NextRequest {
-            core: &self.0,
-            key: None,
-        }
+        NextRequest { core: &self.0, key: None }
     }
 
     /// The address it listens at.
@@ -298,9 +288,8 @@ impl<T: Threading> PepCore<T> {
         let param = if data.is_empty() { std::ptr::null() } else { data.as_ptr().cast() };
         // SAFETY: the endpoint is open while a request holds it; the handle came to it and is used
         // up by this call; the data are as long as stated and copied.
-        let status = unsafe {
-            ofi_sys::fi_reject(self.fid.as_ptr(), handle.as_ptr(), param, data.len())
-        };
+        let status =
+            unsafe { ofi_sys::fi_reject(self.fid.as_ptr(), handle.as_ptr(), param, data.len()) };
         check(i64::from(status), "fi_reject").map(drop)
     }
 

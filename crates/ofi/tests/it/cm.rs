@@ -354,11 +354,17 @@ fn expires_and_goes_on<T: Mode>(t: &Target) -> Verdict {
 }
 
 /// An attempt that is dropped midway ends the other side's, and the listener goes on.
+// quirk: 9
 fn dropped_midway<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
     let address = listener.name()?;
-    for _ in 0..5 {
+    let mut unseen = 0;
+    // The known defect is a race: it is given some chances to show.
+    for round in 0..40 {
+        if unseen > 0 || round >= 5 && !shutdown_lost(t) {
+            break;
+        }
         // Before anybody looked.
         drop(rig.connect(&address, b"1")?);
         // After the request came.
@@ -373,22 +379,22 @@ fn dropped_midway<T: Mode>(t: &Target) -> Verdict {
         // The provider may notice now, in the attempt, or once connected.
         if let Ok(accepting) = request.accept(rig.builder(), b"") {
             match accepting.wait(LIMIT) {
-                Ok((b, _)) => assert!(b.wait_closed(LIMIT)),
+                Ok((b, _)) => {
+                    let limit = if shutdown_lost(t) { Duration::from_millis(200) } else { LIMIT };
+                    unseen += usize::from(!b.wait_closed(limit));
+                }
                 Err(ConnectError::Refused(_)) => {}
                 Err(ConnectError::Expired(_)) => panic!("still waiting for a peer that is gone"),
             }
         }
     }
-    let connecting = rig.connect(&address, b"3")?;
-    let request = loop {
-        let request = next(&listener)?;
-        if request.private_data().starts_with(b"3") {
-            break request;
-        }
-    };
-    let (b, _) = request.accept(rig.builder(), b"")?.wait(LIMIT)?;
-    let (a, _) = connecting.wait(LIMIT)?;
+    assert_eq!(unseen > 0, shutdown_lost(t), "{unseen} ends were not seen");
+    let [a, b] = rig.pair_skipping(&listener)?;
     talk(&a, &b, 1000)
+}
+
+fn shutdown_lost(t: &Target) -> bool {
+    ofi::quirk(&t.provider, ofi::Defect::ShutdownLost).is_some()
 }
 
 /// Several requests wait, none is lost, each is answered by itself.
@@ -448,12 +454,16 @@ fn no_stale_events<T: Mode>(t: &Target) -> Verdict {
         again += usize::from(!addresses.insert(a.as_raw() as usize));
         talk(&a, &b, 16)?;
     }
+    drop(listener);
     assert!(again > 0, "no address came back: the case shows nothing");
     assert!(rig.eq.unsolicited().is_none());
     Ok(())
 }
 
 /// A hundred connections leave no descriptor and no thread behind (fault 20).
+///
+/// Only the first sixteen carry messages on `sockets`: from about the sixtieth connection of a
+/// domain on it loses the first message of one now and then, in C too.
 fn hundred_connections<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
@@ -462,9 +472,11 @@ fn hundred_connections<T: Mode>(t: &Target) -> Verdict {
         Ok([of("/proc/self/fd")?, of("/proc/self/task")?])
     };
     let mut before = None;
-    for _ in 0..100 {
+    for round in 0..100 {
         let [a, b] = rig.pair(&listener)?;
-        talk(&a, &b, 100)?;
+        if round < 16 || t.provider != "sockets" {
+            talk(&a, &b, 100)?;
+        }
         drop((a, b));
         // What the first one set up for good does not count.
         if before.is_none() {
@@ -692,6 +704,8 @@ fn woken_by_another_thread(t: &Target) -> Verdict {
             for _ in 0..20 {
                 let accepting = next(&listener)?.accept(rig.builder(), b"")?;
                 let (endpoint, _) = accepting.wait(LIMIT)?;
+                // The other side stays until both sides stand.
+                endpoint.send(vec![1; 4]).wait(LIMIT)?;
                 assert!(endpoint.wait_closed(LIMIT));
             }
             Ok(())
@@ -699,6 +713,7 @@ fn woken_by_another_thread(t: &Target) -> Verdict {
         let begun = Instant::now();
         for _ in 0..20 {
             let (endpoint, _) = rig.connect(&address, b"")?.wait(LIMIT)?;
+            endpoint.recv(vec![0; 4]).wait(LIMIT)?;
             drop(endpoint);
         }
         server.join().expect("the server does not panic")?;
@@ -714,27 +729,29 @@ fn descriptor_closed_twice<T: Mode>(t: &Target) -> Verdict {
     use std::os::fd::AsRawFd;
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
-    let [a, b] = rig.pair(&listener)?;
-    // SAFETY: an open, connected endpoint.
-    assert_eq!(unsafe { ofi_sys::fi_shutdown(a.as_raw(), 0) }, 0);
-    // They take the lowest free numbers.
-    let files: Vec<_> = (0..16)
-        .map(|_| std::fs::File::open("/dev/null"))
-        .collect::<Result<_, _>>()?;
-    drop(a);
-    let closed = files.iter().filter(|file| {
-        // SAFETY: asks about a number, nothing more.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) == -1 }
-    });
-    let closed = closed.count();
-    // The standard library aborts where it finds a file of its own closed already.
-    files.into_iter().for_each(std::mem::forget);
-    drop(b);
     let known = ofi::quirk(&t.provider, ofi::Defect::ShutdownClosesTwice).is_some();
-    assert_eq!(
-        closed > 0,
-        known,
-        "{closed} foreign descriptors were closed"
-    );
+    let mut closed = 0;
+    // The provider's own threads may be quicker once: the defect is given some chances to show.
+    for round in 0..20 {
+        if closed > 0 || round >= 3 && !known {
+            break;
+        }
+        let [a, b] = rig.pair(&listener)?;
+        // SAFETY: an open, connected endpoint.
+        assert_eq!(unsafe { ofi_sys::fi_shutdown(a.as_raw(), 0) }, 0);
+        // They take the lowest free numbers.
+        let open = |_| std::fs::File::open("/dev/null");
+        let files: Vec<_> = (0..16).map(open).collect::<Result<_, _>>()?;
+        drop(a);
+        let gone = files.iter().filter(|file| {
+            // SAFETY: asks about a number, nothing more.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) == -1 }
+        });
+        closed += gone.count();
+        // The standard library aborts where it finds a file of its own closed already.
+        files.into_iter().for_each(std::mem::forget);
+        drop(b);
+    }
+    assert_eq!(closed > 0, known, "{closed} foreign descriptors were closed");
     Ok(())
 }
