@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use ofi::{
     Address, AddressVector, Caps, CloseError, CompletionQueue, Confined, Connectionless, Domain,
-    Endpoint, Fabric, FabricAddress, Hints, Info, RecvOp, SendOp,
+    Endpoint, EventQueue, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint, RecvOp, SendOp,
 };
 
 use super::{Args, Control, EndpointKind, Exchange, Path, Role, TransmitMode, sizes::Sizes};
@@ -19,6 +20,8 @@ pub(super) struct Link<K: ofi::Kind> {
     queue: CompletionQueue<Confined>,
     vector: Option<AddressVector<Confined>>,
     domain: Domain<Confined>,
+    listener: Option<PassiveEndpoint<Confined>>,
+    events: Option<EventQueue<Confined>>,
 }
 
 impl<K: ofi::Kind> Link<K> {
@@ -28,13 +31,20 @@ impl<K: ofi::Kind> Link<K> {
 
     /// Closes it all, and reports what could not be closed.
     pub(super) fn close(self) -> anyhow::Result<()> {
-        let Link { endpoint, queue, vector, domain } = self;
+        let Link { endpoint, queue, vector, domain, listener, events } = self;
         closed("endpoint", endpoint.close(CLOSING))?;
         closed("completion queue", queue.close())?;
         if let Some(vector) = vector {
             closed("address vector", vector.close())?;
         }
-        closed("domain", domain.close())
+        closed("domain", domain.close())?;
+        if let Some(listener) = listener {
+            closed("passive endpoint", listener.close())?;
+        }
+        match events {
+            Some(events) => closed("event queue", events.close()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,8 +100,65 @@ pub(super) fn open<K: Connectionless>(
     args.tell(|| format!("the peer is {peer}"));
     let peer = vector.insert(&peer)?;
     let path = ToPeer { endpoint: endpoint.clone(), peer };
-    let link = Link { endpoint, queue, vector: Some(vector), domain };
+    let link = Link { endpoint, queue, vector: Some(vector), domain, listener: None, events: None };
     Ok((Exchange::new(args, &info, path, posted), link))
+}
+
+/// A connected endpoint.
+#[derive(Debug)]
+pub(super) struct Connected(Endpoint<Msg, Confined>);
+
+impl Path for Connected {
+    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>, Confined> {
+        self.0.recv(buffer)
+    }
+
+    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>, Confined> {
+        self.0.send(buffer)
+    }
+}
+
+/// Connects to the server, or tells the client where this side listens and takes its request.
+pub(super) fn connect(
+    args: &Args,
+    control: &mut Control,
+) -> anyhow::Result<(Exchange<Connected>, Link<Msg>)> {
+    let server = match args.role() {
+        Role::Client => Some(control.receive_name()?),
+        Role::Server => None,
+    };
+    let info = query(args, server.as_ref())?;
+    let fabric = Fabric::open(&info)?;
+    let events = fabric.event_queue().open()?;
+    let (connecting, queue, domain, listener) = match &server {
+        Some(server) => {
+            args.tell(|| format!("the peer is {server}"));
+            let domain: Domain<Confined> = fabric.domain(&info)?;
+            let queue = domain.completion_queue().open()?;
+            let builder = domain.endpoint::<Msg>(&info).completion_queue(&queue);
+            let connecting = builder.event_queue(&events).connect(server, &[])?;
+            (connecting, queue, domain, None)
+        }
+        None => {
+            let listener = fabric.passive_endpoint(&info).event_queue(&events).listen()?;
+            let name = listener.name()?;
+            args.tell(|| format!("this side is {name}"));
+            control.send_name(&name)?;
+            let request = listener
+                .next_request(args.timeout())?
+                .context("the client did not connect to the endpoint")?;
+            let domain: Domain<Confined> = fabric.domain(request.info())?;
+            let queue = domain.completion_queue().open()?;
+            let builder = domain.endpoint::<Msg>(request.info()).completion_queue(&queue);
+            let connecting = request.accept(builder.event_queue(&events), &[])?;
+            (connecting, queue, domain, Some(listener))
+        }
+    };
+    let posted = Exchange::<Connected>::post(args, &info, 1, |buffer| connecting.recv(buffer))?;
+    let (endpoint, _) = connecting.wait(args.timeout()).map_err(ofi::Error::from)?;
+    let exchange = Exchange::new(args, &info, Connected(endpoint.clone()), posted);
+    let link = Link { endpoint, queue, vector: None, domain, listener, events: Some(events) };
+    Ok((exchange, link))
 }
 
 /// What to open: the best match for the options, and for the way to the server if its name is known.

@@ -19,6 +19,7 @@ mod sizes;
 
 use control::Control;
 use exchange::{Exchange, Path};
+use fabric::Link;
 use report::Report;
 use sizes::Sizes;
 
@@ -140,7 +141,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.endpoint {
         EndpointKind::Rdm => connectionless::<ofi::Rdm>(args, &mut control)?,
         EndpointKind::Dgram => connectionless::<ofi::Dgram>(args, &mut control)?,
-        EndpointKind::Msg => anyhow::bail!("msg endpoints are not served yet"),
+        EndpointKind::Msg => connected(args, &mut control)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,7 +152,21 @@ fn connectionless<K: ofi::Connectionless>(
 ) -> anyhow::Result<()> {
     // A datagram in flight while this side ends needs a receive of its own for the farewell.
     let receives = if args.endpoint == EndpointKind::Dgram { 2 } else { 1 };
-    let (mut exchange, link) = fabric::open::<K>(args, control, receives)?;
+    let (exchange, link) = fabric::open::<K>(args, control, receives)?;
+    play(args, control, exchange, link)
+}
+
+fn connected(args: &Args, control: &mut Control) -> anyhow::Result<()> {
+    let (exchange, link) = fabric::connect(args, control)?;
+    play(args, control, exchange, link)
+}
+
+fn play<P: Path, K: ofi::Kind>(
+    args: &Args,
+    control: &mut Control,
+    mut exchange: Exchange<P>,
+    link: Link<K>,
+) -> anyhow::Result<()> {
     run_sizes(args, control, &mut exchange, link.info())?;
     exchange.finish()?;
     drop(exchange);
