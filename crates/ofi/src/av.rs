@@ -143,7 +143,7 @@ unsafe impl Send for AvCore<Shared> {}
 unsafe impl Sync for AvCore<Shared> {}
 
 #[derive(Default)]
-struct AddressTable {
+pub(crate) struct AddressTable {
     // Boxed one by one: entries stay where they are while the table grows.
     #[expect(clippy::vec_box, reason = "an Address points at its entry")]
     entries: Vec<Box<Entry>>,
@@ -153,7 +153,7 @@ struct AddressTable {
     known: HashMap<Box<[u8]>, Known>,
     by_raw: HashMap<u64, Box<[u8]>>,
     /// Removed, but still named by operations in flight.
-    retired: Vec<Address>,
+    retired: Vec<(Address, Box<[u8]>)>,
 }
 
 struct Known {
@@ -239,6 +239,9 @@ impl<T: Threading> AddressVector<T> {
             known.count += 1;
             return Ok(known.address);
         }
+        if let Some(address) = table.revive(address.bytes()) {
+            return Ok(address);
+        }
         let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
         // Addresses in text are passed through an array of pointers (rule A4), only that the
         // providers of shared memory read the text itself.
@@ -295,7 +298,7 @@ impl<T: Threading> AddressVector<T> {
         unsafe { address.entry.as_ref() }
             .generation
             .fetch_add(1, Ordering::SeqCst);
-        table.retired.push(address);
+        table.retired.push((address, bytes));
         self.sweep(&mut table);
         Ok(())
     }
@@ -402,7 +405,7 @@ impl<T: Threading> AvCore<T> {
         fence(Ordering::SeqCst);
         let lanes = self.lanes.lock();
         let AddressTable { retired, free, .. } = table;
-        retired.retain(|address| {
+        retired.retain(|(address, _)| {
             let word = address.entry_word();
             // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
             if lanes
@@ -423,6 +426,11 @@ impl<T: Threading> AvCore<T> {
         });
     }
 
+    /// Keeps everybody from inserting and removing. Taken after the readers of queues.
+    pub(crate) fn hold(&self) -> <T::Lock<AddressTable> as Lock<AddressTable>>::Guard<'_> {
+        self.table.lock()
+    }
+
     /// Whether the vector is of this domain.
     pub(crate) fn on(&self, domain: &Arc<DomainCore<T>>) -> bool {
         Arc::ptr_eq(&self.domain, domain)
@@ -440,6 +448,25 @@ impl<T: Threading> AvCore<T> {
 }
 
 impl AddressTable {
+    /// Takes back an address that was removed but never left the provider: inserting it beside
+    /// itself is not defined (rule A3). Handles from before stay refused.
+    fn revive(&mut self, bytes: &[u8]) -> Option<Address> {
+        let at = self.retired.iter().position(|(_, retired)| **retired == *bytes)?;
+        let (mut address, bytes) = self.retired.swap_remove(at);
+        // SAFETY: entries live as long as the table.
+        address.generation = unsafe { address.entry.as_ref() }.generation.load(Ordering::SeqCst);
+        self.by_raw.insert(address.raw, bytes.clone());
+        self.known.insert(bytes, Known { address, count: 1 });
+        Some(address)
+    }
+
+    /// Takes back the count that `add` and `revive` give.
+    fn uncount(&mut self, bytes: &[u8]) {
+        if let Some(known) = self.known.get_mut(bytes) {
+            known.count -= 1;
+        }
+    }
+
     fn add(&mut self, vector: u64, raw: u64, bytes: &[u8]) -> Address {
         let entry = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Box::new(Entry {

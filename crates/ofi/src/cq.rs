@@ -33,7 +33,7 @@ use crate::{
     domain::DomainCore,
     error::check,
     fabric::FabricCore,
-    object::{CloseError, Owned},
+    object::{CloseError, Owned, forked},
     op::{
         lane::Lane,
         slot::{After, Outcome, Slot},
@@ -391,6 +391,11 @@ impl<T: Threading> CqOpen<T> {
     }
 
     fn close(&self) -> Result<()> {
+        if forked() {
+            // A thread that the fork left behind may hold the locks; nothing is ours to release.
+            self.core.fid.leak();
+            return Err(Error::new(crate::ErrorKind::Forked, "fi_close"));
+        }
         let (result, limbo) = {
             let mut reader = self.core.reader.lock();
             reader.open = false;

@@ -1,9 +1,16 @@
 //! Further ways into an address vector: many addresses at once, host names, numbered hosts.
 
-use std::ffi::{CString, c_void};
+use std::{
+    ffi::{c_char, c_void},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use super::*;
-use crate::{Errno, error::Needs};
+use crate::{
+    Errno, ErrorKind,
+    error::Needs,
+    quirks::{self, Defect},
+};
 
 /// libfabric's `FI_NAME_MAX`: longer names overflow buffers of some providers.
 const NAME_MAX: usize = ofi_sys::FI_NAME_MAX;
@@ -46,7 +53,7 @@ impl<T: Threading> AddressVector<T> {
     #[doc(alias = "fi_av_insertsvc")]
     pub fn insert_service(&self, node: &str, service: &str) -> Result<Address> {
         const NAME: &str = "fi_av_insertsvc";
-        let (node, service) = (text(node, NAME)?, text(service, NAME)?);
+        let (name, port) = (Text::new(node, NAME)?, Text::new(service, NAME)?);
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
         let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
@@ -54,16 +61,16 @@ impl<T: Threading> AddressVector<T> {
         let status = unsafe {
             ofi_sys::fi_av_insertsvc(
                 self.0.fid.as_ptr(),
-                node.as_ptr(),
-                service.as_ptr(),
+                name.as_ptr(),
+                port.as_ptr(),
                 &raw mut raw,
                 0,
                 std::ptr::null_mut(),
             )
         };
-        let count = check(i64::from(status), NAME).map_err(|error| unresolved(error, &node))?;
+        let count = check(i64::from(status), NAME).map_err(|error| unresolved(error, node))?;
         if count != 1 || raw == ofi_sys::FI_ADDR_NOTAVAIL {
-            return Err(Error::new(crate::ErrorKind::NotFound, NAME)
+            return Err(Error::new(ErrorKind::NotFound, NAME)
                 .detail(format!("{node:?} {service:?} was not inserted")));
         }
         self.adopt(&mut table, raw)
@@ -97,9 +104,25 @@ impl<T: Threading> AddressVector<T> {
         }
         let count = nodes.checked_mul(services).filter(|count| *count <= MOST);
         let count =
-            count.ok_or_else(|| Error::new(crate::ErrorKind::TooLarge { limit: MOST }, NAME))?;
-        let name = text(node, NAME)?;
-        let service = text(&service.to_string(), NAME)?;
+            count.ok_or_else(|| Error::new(ErrorKind::TooLarge { limit: MOST }, NAME))?;
+        let name = Text::new(node, NAME)?;
+        let provider = self.0.domain.info.provider();
+        // Names: providers resolve the first one over and over.
+        let one_by_one = node.parse::<IpAddr>().is_err()
+            || quirks::quirk(provider, Defect::SymmetricOverwrites).is_some();
+        if one_by_one {
+            let ports = || (0..services).map(move |i| (usize::from(service) + i).to_string());
+            let hosts = (0..nodes).map(|i| counted_up(node, i));
+            let pairs = hosts.flat_map(|host| ports().map(move |port| (host.clone(), port)));
+            let mut results: Vec<_> =
+                pairs.map(|(host, port)| self.insert_service(&host, &port)).collect();
+            // All for the same reason, which is none of theirs.
+            return match results.iter().position(|r| !matches!(r, Err(e) if is_absent(e))) {
+                None => Err(results.remove(0).expect_err("all have failed")),
+                Some(_) => Ok(results),
+            };
+        }
+        let service = Text::new(&service.to_string(), NAME)?;
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
         let mut raws = vec![ofi_sys::FI_ADDR_NOTAVAIL; count];
@@ -116,11 +139,11 @@ impl<T: Threading> AddressVector<T> {
                 std::ptr::null_mut(),
             )
         };
-        check(i64::from(status), NAME).map_err(|error| unresolved(error, &name))?;
+        check(i64::from(status), NAME).map_err(|error| unresolved(error, node))?;
         Ok(raws
             .into_iter()
             .map(|raw| match raw {
-                ofi_sys::FI_ADDR_NOTAVAIL => Err(Error::new(crate::ErrorKind::NotFound, NAME)
+                ofi_sys::FI_ADDR_NOTAVAIL => Err(Error::new(ErrorKind::NotFound, NAME)
                     .detail("the provider did not insert it")),
                 raw => self.adopt(&mut table, raw),
             })
@@ -177,8 +200,13 @@ impl<T: Threading> AddressVector<T> {
         let mut seen = std::collections::HashSet::new();
         for address in addresses {
             let bytes = address.bytes();
-            if !table.known.contains_key(bytes) && seen.insert(bytes) {
-                fresh.push(bytes);
+            if table.known.contains_key(bytes) || !seen.insert(bytes) {
+                continue;
+            }
+            match table.revive(bytes) {
+                // Counted below, as the new ones are.
+                Some(_) => table.uncount(bytes),
+                None => fresh.push(bytes),
             }
         }
         let mut array = fresh.concat();
@@ -197,10 +225,8 @@ impl<T: Threading> AddressVector<T> {
                 errors.insert(bytes, error);
             } else {
                 table.add(self.0.id, raw, bytes);
-                if let Some(known) = table.known.get_mut(bytes) {
-                    // Counted below, once for each time it is in the list.
-                    known.count = 0;
-                }
+                // Counted below, once for each time it is in the list.
+                table.uncount(bytes);
             }
         }
         addresses
@@ -243,10 +269,12 @@ impl<T: Threading> AddressVector<T> {
                 return Err(error);
             }
         };
-        match table.known.get_mut(&*bytes) {
-            Some(known) => {
-                known.count += 1;
-                let address = known.address;
+        let known = table.known.get_mut(&*bytes).map(|known| {
+            known.count += 1;
+            known.address
+        });
+        match known.or_else(|| table.revive(&bytes)) {
+            Some(address) => {
                 // Some providers have made a second entry of it, some gave the first again.
                 if address.raw != raw {
                     self.discard(raw);
@@ -279,25 +307,64 @@ impl<T: Threading> AddressVector<T> {
     }
 }
 
-/// Text that ends in NUL and fits a provider's buffers.
-fn text(words: &str, attempted: &'static str) -> Result<CString> {
-    if words.is_empty() || words.len() >= NAME_MAX {
-        return Err(Error::invalid(
-            attempted,
-            format!("{words:?} is not 1 to {} bytes long", NAME_MAX - 1),
-        ));
+/// Text that ends in NUL, fits a provider's buffers, and has a NUL before it, too: providers look
+/// for the digits at its end without minding its beginning.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn new(words: &str, attempted: &'static str) -> Result<Text> {
+        if words.is_empty() || words.len() >= NAME_MAX {
+            return Err(Error::invalid(
+                attempted,
+                format!("{words:?} is not 1 to {} bytes long", NAME_MAX - 1),
+            ));
+        }
+        if words.contains('\0') {
+            return Err(Error::invalid(attempted, format!("{words:?} has a NUL in it")));
+        }
+        Ok(Text([b"\0", words.as_bytes(), b"\0"].concat()))
     }
-    CString::new(words).map_err(|_| Error::invalid(attempted, format!("{words:?} has a NUL in it")))
+
+    fn as_ptr(&self) -> *const c_char {
+        self.0[1..].as_ptr().cast()
+    }
+}
+
+/// The name of the host that is `steps` behind `node`: its address, or the number at its end (in as
+/// many digits), counted up.
+fn counted_up(node: &str, steps: usize) -> String {
+    match node.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => Ipv4Addr::from(u32::from(ip).wrapping_add(steps as u32)).to_string(),
+        Ok(IpAddr::V6(ip)) => {
+            Ipv6Addr::from(u128::from(ip).wrapping_add(steps as u128)).to_string()
+        }
+        Err(_) => {
+            let name = node.trim_end_matches(|c: char| c.is_ascii_digit());
+            let digits = &node[name.len()..];
+            match digits.parse::<u64>() {
+                Ok(number) => {
+                    let number = number.saturating_add(steps as u64);
+                    format!("{name}{number:0width$}", width = digits.len())
+                }
+                // No number to count up: only the first has this name.
+                Err(_) if steps == 0 => node.to_owned(),
+                Err(_) => format!("{node}{steps}"),
+            }
+        }
+    }
+}
+
+fn is_absent(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unsupported { .. })
 }
 
 /// What a provider answers that resolves nothing, and one that found nothing.
-fn unresolved(error: Error, node: &CString) -> Error {
-    let error = error.detail(format!("{node:?}"));
+fn unresolved(error: Error, node: &str) -> Error {
     match error.errno() {
-        Some(Errno::EADDRNOTAVAIL) => {
-            Error::new(crate::ErrorKind::NotFound, "host").detail(format!("{node:?}"))
-        }
-        _ => error.absent(Needs::Property("a provider that resolves hosts and services")),
+        Some(Errno::EADDRNOTAVAIL) => Error::new(ErrorKind::NotFound, "host").detail(node),
+        _ => error
+            .detail(node)
+            .absent(Needs::Property("a provider that resolves hosts and services")),
     }
 }
 
@@ -307,11 +374,24 @@ mod tests {
 
     // peers 7: text goes to C with its NUL, or not at all.
     #[test]
-    fn text_ends_in_one_nul() {
-        assert_eq!(text("host", "x").unwrap().as_bytes_with_nul(), b"host\0");
+    fn text_ends_in_one_nul_and_begins_behind_one() {
+        let text = Text::new("7471", "x").unwrap();
+        assert_eq!(text.0, b"\x007471\0");
+        // SAFETY: within the text.
+        assert_eq!(unsafe { *text.as_ptr() } as u8, b'7');
         for bad in ["", "a\0b", &"x".repeat(64)] {
-            assert_eq!(*text(bad, "x").unwrap_err().kind(), crate::ErrorKind::Invalid);
+            assert_eq!(*Text::new(bad, "x").err().unwrap().kind(), ErrorKind::Invalid);
         }
-        assert!(text(&"x".repeat(63), "x").is_ok());
+        assert!(Text::new(&"x".repeat(63), "x").is_ok());
+    }
+
+    #[test]
+    fn hosts_are_counted_up() {
+        assert_eq!(counted_up("127.0.0.254", 3), "127.0.1.1");
+        assert_eq!(counted_up("::1", 1), "::2");
+        assert_eq!(counted_up("rack1-7", 3), "rack1-10");
+        assert_eq!(counted_up("node01", 8), "node09");
+        assert_eq!(counted_up("node09", 1), "node10");
+        assert_eq!((counted_up("host", 0), counted_up("host", 2)), ("host".into(), "host2".into()));
     }
 }

@@ -171,7 +171,7 @@ impl<T: Threading> CqCore<T> {
             std::ptr::null_mut()
         };
         let text = self.error_text(entry.prov_errno, data);
-        let mut error = Error::from_errno(errno, "operation")
+        let mut error = Error::from_errno(errno, self.attempted(entry.op_context))
             .provider(entry.prov_errno, text)
             .posted();
         if entry.olen > 0 {
@@ -187,6 +187,16 @@ impl<T: Threading> CqCore<T> {
         // SAFETY: the context came from this queue, and we are its reader.
         unsafe { self.dispatch(entry.op_context, outcome, Some(error), after) };
         1
+    }
+
+    /// The C call of the operation that an error entry names.
+    fn attempted(&self, context: *mut std::ffi::c_void) -> &'static str {
+        if context.is_null() {
+            return "operation";
+        }
+        // SAFETY: contexts of a dispatching queue are slots that are not home yet; their table was
+        // written before the post.
+        unsafe { Slot::<T>::from_context(context).body(|b| (*b).table.name) }
     }
 
     fn error_text(&self, provider_errno: i32, data: *const std::ffi::c_void) -> Option<String> {

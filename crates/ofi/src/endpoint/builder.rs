@@ -207,6 +207,9 @@ impl<T: Threading> Setup<'_, T> {
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
+        // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
+        // bound to the vector then, and looks into what only an enabled one has.
+        let _still = self.av.map(|av| av.0.hold());
         let info = self.info.with_threading::<T>()?;
         let request = handle.as_ref().map_or(std::ptr::null_mut(), Handle::as_ptr);
         let mut fid = std::ptr::null_mut();
@@ -262,6 +265,11 @@ impl Limits {
             transmit_iov: info.tx().iov_limit().max(1),
             receive_iov: info.rx().iov_limit().max(1),
             data_bytes: info.domain().cq_data_size(),
+            tag_bits: match info.endpoint().mem_tag_format() {
+                // Named formats (MPI, CCL) use all bits in their own way.
+                format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
+                format => u64::MAX >> format.leading_zeros(),
+            },
             local_registration: mr_mode.contains(crate::MrMode::LOCAL),
         }
     }

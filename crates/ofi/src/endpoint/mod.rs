@@ -127,8 +127,24 @@ pub struct Limits {
     pub(crate) transmit_iov: usize,
     pub(crate) receive_iov: usize,
     pub(crate) data_bytes: usize,
+    /// Bits of a tag that the provider matches.
+    pub(crate) tag_bits: u64,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
+}
+
+impl Limits {
+    /// Why a tag cannot be used (rule B33).
+    #[inline]
+    pub(crate) fn refuse_tag(&self, tag: u64) -> Option<Error> {
+        if tag & !self.tag_bits == 0 {
+            return None;
+        }
+        Some(Error::invalid(
+            "tag",
+            format!("{tag:#x} has bits beyond the provider's {:#x}", self.tag_bits),
+        ))
+    }
 }
 
 impl<T: Threading> Core<T> {

@@ -19,6 +19,7 @@ use super::slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot};
 use crate::{
     Errno, Error,
     cq::{CqCore, Deferred},
+    object::forked,
     threading::{Lock, Threading, Word},
 };
 
@@ -269,6 +270,10 @@ impl<T: Threading> Lane<T> {
 
     /// Asks the provider to cancel what is in `slot` (rule B26: the completion decides).
     pub(crate) fn cancel(&self, slot: &Slot<T>) -> Result<(), Error> {
+        if forked() {
+            // The lock may have been held by a thread that the fork left behind.
+            return Err(Error::new(crate::ErrorKind::Forked, "fi_cancel"));
+        }
         let open = self.open.lock();
         if !*open {
             return Err(Error::closed("fi_cancel"));
@@ -300,8 +305,10 @@ impl<T: Threading> Lane<T> {
 
     /// Puts a prepared slot at the end of its line.
     pub(crate) fn enqueue(&self, slot: &Slot<T>, class: u64, receives: bool) {
-        slot.state.store(QUEUED | OP);
         let mut backlog = self.backlog.lock();
+        // Under the lock: `retry` clears the bit of a slot that may have come home meanwhile. Until
+        // here the slot is marked as if it were posted, so that it names its address.
+        slot.state.store(QUEUED | OP);
         let post = NonNull::from(slot);
         match backlog.iter_mut().find(|w| w.class == class) {
             Some(waiting) => waiting.posts.push_back(post),
@@ -316,6 +323,9 @@ impl<T: Threading> Lane<T> {
 
     /// Takes a slot out of its line. `false` if it is not there: it was posted meanwhile.
     pub(crate) fn unqueue(&self, slot: &Slot<T>, receives: bool) -> bool {
+        if forked() {
+            return false;
+        }
         let mut backlog = self.backlog.lock();
         if slot.state.load() & QUEUED == 0 {
             return false;
@@ -347,15 +357,18 @@ impl<T: Threading> Lane<T> {
                     // SAFETY: the poster wrote the table before it queued the slot.
                     unsafe { (*b).table }
                 });
-                // The entry may be read on another thread before `issue` returns.
+                // The entry may be read on another thread before `issue` returns. QUEUED stays
+                // until it has: an Op that is dropped meanwhile waits for the lock held here.
                 slot.state.fetch_or(PROVIDER);
-                slot.state.fetch_and(!QUEUED);
                 // SAFETY: the slot is prepared, and its endpoint open.
                 let status = unsafe { (table.issue)(slot) };
                 if status == -(ofi_sys::FI_EAGAIN as isize) {
-                    slot.state.fetch_or(QUEUED);
                     slot.state.fetch_and(!PROVIDER);
                     break;
+                }
+                if status >= 0 {
+                    // It may be done, home and posted again by now; it cannot be queued again.
+                    slot.state.fetch_and(!QUEUED);
                 }
                 waiting.posts.pop_front();
                 self.backlogged.fetch_add(u64::MAX);
@@ -385,8 +398,6 @@ impl<T: Threading> Lane<T> {
                 });
                 self.backlogged.fetch_add(u64::MAX);
                 self.queue(receives).backlogged.fetch_add(u64::MAX);
-                slot.state.fetch_or(PROVIDER);
-                slot.state.fetch_and(!QUEUED);
                 let error = Some(error.clone());
                 // SAFETY: it is in no provider's hands; the backlog's lock makes us alone.
                 after.push(slot, unsafe { slot.complete(Outcome::default(), error, false) });

@@ -184,18 +184,17 @@ where
             slot::store(&raw mut (*body).buffer, buffer);
         }
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
-        let status = if line {
+        // Also when it is to be queued: from here on the slot names its address.
+        slot.state.store_fenced(PROVIDER | OP);
+        let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
+            // Another thread removed it between the first look and the mark (rule A2).
+            REMOVED
+        } else if line {
             // It takes its place in the line below.
             -(ofi_sys::FI_EAGAIN as isize)
         } else {
-            slot.state.store_fenced(PROVIDER | OP);
-            if T::SHARED && to.is_some_and(|address| !address.is_current()) {
-                // Another thread removed it between the first look and the mark (rule A2).
-                REMOVED
-            } else {
-                // SAFETY: the slot is prepared and the endpoint open: `core` is borrowed from it.
-                unsafe { Glue::<V, B, T>::issue_now(slot, &verb) }
-            }
+            // SAFETY: the slot is prepared and the endpoint open: `core` is borrowed from it.
+            unsafe { Glue::<V, B, T>::issue_now(slot, &verb) }
         };
         if status < 0 {
             if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {

@@ -100,6 +100,9 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
     #[doc(alias = "fi_trecvv")]
     #[doc(alias = "fi_trecvmsg")]
     pub fn tag(mut self, tag: u64) -> Self {
+        if let Some(error) = self.core.limits.refuse_tag(tag) {
+            self.fault(error);
+        }
         self.verb.tag = tag;
         self.verb.tagged = true;
         self

@@ -56,6 +56,9 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
     #[doc(alias = "fi_tsendv")]
     #[doc(alias = "fi_tsendmsg")]
     pub fn tag(mut self, tag: u64) -> Self {
+        if let Some(error) = self.core.limits.refuse_tag(tag) {
+            self.fault(error);
+        }
         self.verb.tag = tag;
         self.verb.tagged = true;
         self
