@@ -48,11 +48,7 @@ impl Chroot {
         if !dir.is_dir() {
             make(&dir)?;
         }
-        let chroot = Chroot {
-            dir,
-            checkout: cargo::root(),
-            target: cargo::target_directory()?,
-        };
+        let chroot = Chroot { dir, checkout: cargo::root(), target: cargo::target_directory()? };
         chroot.install(packages)?;
         Ok(chroot)
     }
@@ -60,30 +56,12 @@ impl Chroot {
     /// A command inside, in `work`, with a small environment of its own.
     pub fn command(&self, work: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("unshare");
-        command.args([
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--propagation",
-            "private",
-        ]);
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]);
         command.args(["sh", "-c", ENTER, "sh"]);
-        command
-            .args([&self.dir, &self.checkout, &self.target])
-            .arg(work)
-            .arg(program);
-        command
-            .env_clear()
-            .envs(cargo::TEST_ENVIRONMENT.iter().copied());
-        command.env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
-        command
-            .env("HOME", "/root")
-            .env("LANG", "C.UTF-8")
-            .env("RUST_BACKTRACE", "1");
+        command.args([&self.dir, &self.checkout, &self.target]).arg(work).arg(program);
+        command.env_clear().envs(cargo::TEST_ENVIRONMENT.iter().copied());
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HOME", "/root").env("LANG", "C.UTF-8").env("RUST_BACKTRACE", "1");
         command.envs(std::env::vars().filter(|(name, _)| name.starts_with("OFI_")));
         command
     }
@@ -92,36 +70,25 @@ impl Chroot {
     pub fn libfabric(&self) -> Result<String, String> {
         let mut command = self.command(Path::new("/"), "fi_info");
         let text = output(command.arg("--version"), MINUTE)?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("libfabric: "));
-        line.map(|line| line.trim().to_owned())
-            .ok_or(format!("fi_info --version said:\n{text}"))
+        let line = text.lines().find_map(|line| line.strip_prefix("libfabric: "));
+        line.map(|line| line.trim().to_owned()).ok_or(format!("fi_info --version said:\n{text}"))
     }
 
     fn install(&self, packages: &[&str]) -> Result<(), String> {
         let status = std::fs::read_to_string(self.dir.join("var/lib/dpkg/status"))
             .map_err(|error| format!("{}: {error}", self.dir.display()))?;
-        let missing: Vec<&str> = packages
-            .iter()
-            .copied()
-            .filter(|name| !installed(&status, name))
-            .collect();
+        let missing: Vec<&str> =
+            packages.iter().copied().filter(|name| !installed(&status, name)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         std::fs::copy("/etc/resolv.conf", self.dir.join("etc/resolv.conf"))
             .map_err(|error| format!("name resolution for the chroot: {error}"))?;
         let root = Path::new("/");
-        run(
-            self.command(root, "apt-get").args(["update", "-qq"]),
-            5 * MINUTE,
-        )?;
+        run(self.command(root, "apt-get").args(["update", "-qq"]), 5 * MINUTE)?;
         let mut command = self.command(root, "apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive");
-        command
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(missing);
+        command.args(["install", "-y", "-qq", "--no-install-recommends"]).args(missing);
         run(&mut command, 20 * MINUTE)
     }
 }
@@ -149,9 +116,7 @@ fn possible() -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(format!(
-        "the chroot with Debian trixie's libfabric 2.x cannot be made here: it {why}"
-    ))
+    Err(format!("the chroot with Debian trixie's libfabric 2.x cannot be made here: it {why}"))
 }
 
 /// Makes the chroot under another name first: one that was interrupted is never used.
@@ -172,17 +137,8 @@ fn make(dir: &Path) -> Result<(), String> {
 
 fn debootstrap(dir: &Path, limit: Duration) -> Result<(), String> {
     let mut command = Command::new("unshare");
-    command.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "debootstrap",
-        "--variant=minbase",
-    ]);
-    command
-        .arg(format!("--include={BASE}"))
-        .arg("trixie")
-        .arg(dir);
+    command.args(["--mount", "--propagation", "private", "debootstrap", "--variant=minbase"]);
+    command.arg(format!("--include={BASE}")).arg("trixie").arg(dir);
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     run(&mut command, limit)

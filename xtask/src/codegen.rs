@@ -114,9 +114,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         match arg.as_str() {
             "--check" => check = true,
             "--include" => {
-                include = Some(PathBuf::from(
-                    rest.next().ok_or("--include wants a directory")?,
-                ));
+                include = Some(PathBuf::from(rest.next().ok_or("--include wants a directory")?));
             }
             other => return Err(format!("codegen: unknown argument {other}")),
         }
@@ -130,9 +128,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         if std::fs::read_to_string(&output).is_ok_and(|old| old == text) {
             println!("{path} is up to date ({})", include.display());
         } else if check {
-            return Err(format!(
-                "{path} is not what the headers give: run `cargo xtask codegen`"
-            ));
+            return Err(format!("{path} is not what the headers give: run `cargo xtask codegen`"));
         } else {
             std::fs::write(&output, text).map_err(|e| format!("{}: {e}", output.display()))?;
             println!("{path} written from {}", include.display());
@@ -142,10 +138,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask has a parent")
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_owned()
 }
 
 /// `OFI_CODEGEN_INCLUDE`, the development chroot that `cargo xtask` keeps, or the system.
@@ -168,10 +161,9 @@ fn find_headers() -> Result<PathBuf, String> {
 fn require_version(include: &Path) -> Result<(), String> {
     match version_of(include) {
         Some(HEADERS) => Ok(()),
-        Some((major, minor)) => Err(format!(
-            "{} has libfabric {major}.{minor}, not 2.1",
-            include.display()
-        )),
+        Some((major, minor)) => {
+            Err(format!("{} has libfabric {major}.{minor}, not 2.1", include.display()))
+        }
         None => Err(format!("{} has no rdma/fabric.h", include.display())),
     }
 }
@@ -179,9 +171,7 @@ fn require_version(include: &Path) -> Result<(), String> {
 fn version_of(include: &Path) -> Option<(u32, u32)> {
     let text = std::fs::read_to_string(include.join("rdma/fabric.h")).ok()?;
     let value = |name: &str| {
-        let line = text
-            .lines()
-            .find(|l| l.starts_with("#define") && l.contains(name))?;
+        let line = text.lines().find(|l| l.starts_with("#define") && l.contains(name))?;
         line.split_whitespace().last()?.parse().ok()
     };
     Some((value("FI_MAJOR_VERSION")?, value("FI_MINOR_VERSION")?))
@@ -207,10 +197,7 @@ fn generate(include: &Path) -> Result<String, String> {
     for name in GREW.into_iter().chain(LIBC) {
         builder = builder.blocklist_type(name);
     }
-    let text = builder
-        .generate()
-        .map_err(|e| format!("bindgen: {e}"))?
-        .to_string();
+    let text = builder.generate().map_err(|e| format!("bindgen: {e}"))?.to_string();
     let mut file = syn::parse_file(&text).map_err(|e| format!("bindgen's output: {e}"))?;
     tidy(&mut file)?;
     Ok(file.into_token_stream().to_string())
@@ -232,12 +219,7 @@ impl ParseCallbacks for Families {
     }
 
     fn int_macro(&self, name: &str, _value: i64) -> Option<IntKind> {
-        let custom = |name| {
-            Some(IntKind::Custom {
-                name,
-                is_signed: true,
-            })
-        };
+        let custom = |name| Some(IntKind::Custom { name, is_signed: true });
         match name {
             "FI_MR_DMABUF" | "FI_MR_SINGLE_USE" => Some(IntKind::U64),
             "FI_COLLECTIVE_OFFSET" => custom("c_uint"),
@@ -257,10 +239,7 @@ fn tidy(file: &mut syn::File) -> Result<(), String> {
         let syn::Item::Const(item) = item else {
             continue;
         };
-        let (name, ty) = (
-            item.ident.to_string(),
-            item.ty.to_token_stream().to_string(),
-        );
+        let (name, ty) = (item.ident.to_string(), item.ty.to_token_stream().to_string());
         if let Some((_, family)) = FAMILIES.iter().find(|(first, _)| *first == name) {
             families.insert(ty, family);
         }
@@ -274,10 +253,7 @@ fn tidy(file: &mut syn::File) -> Result<(), String> {
             let name = item.ident.to_string();
             let ty = item.ty.to_token_stream().to_string();
             if ty.starts_with("_bindgen_ty_") {
-                let own = FAMILIES
-                    .iter()
-                    .find(|(first, _)| *first == name)
-                    .map(|(_, f)| *f);
+                let own = FAMILIES.iter().find(|(first, _)| *first == name).map(|(_, f)| *f);
                 match own.or(families.get(&ty).copied()) {
                     Some(family) => {
                         *item.ty = syn::parse_str(family).expect("a type's name");
@@ -294,9 +270,7 @@ fn tidy(file: &mut syn::File) -> Result<(), String> {
         _ => false,
     });
     if !unknown.is_empty() {
-        return Err(format!(
-            "constants of no known family (add to FAMILIES): {unknown:?}"
-        ));
+        return Err(format!("constants of no known family (add to FAMILIES): {unknown:?}"));
     }
     Paths { names }.visit_file_mut(file);
     Ok(())
@@ -355,11 +329,7 @@ impl VisitMut for Paths {
             let syn::PathArguments::AngleBracketed(args) = &last.arguments else {
                 return;
             };
-            let element = args
-                .args
-                .first()
-                .expect("an element type")
-                .to_token_stream();
+            let element = args.args.first().expect("an element type").to_token_stream();
             *ty = syn::parse_quote!([#element; 0]);
         }
     }
@@ -395,10 +365,8 @@ fn layout_table(generated: &str) -> Result<String, String> {
     // What differs by platform stands there twice.
     constants.sort();
     constants.dedup();
-    let constants: String = constants
-        .iter()
-        .map(|name| format!("(\"{name}\", {name} as i64),\n"))
-        .collect();
+    let constants: String =
+        constants.iter().map(|name| format!("(\"{name}\", {name} as i64),\n")).collect();
     Ok(format!(
         "// Written by `cargo xtask codegen`. Do not edit.\n\n\
          //! Every struct and every numeric constant of the crate, as this target lays them out.\n\n\
@@ -436,13 +404,8 @@ fn rustfmt(text: &str) -> Result<String, String> {
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let input = text.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let output = child
-        .wait_with_output()
-        .map_err(|e| format!("rustfmt: {e}"))?;
-    writer
-        .join()
-        .expect("writing does not panic")
-        .map_err(|e| format!("rustfmt: {e}"))?;
+    let output = child.wait_with_output().map_err(|e| format!("rustfmt: {e}"))?;
+    writer.join().expect("writing does not panic").map_err(|e| format!("rustfmt: {e}"))?;
     if !output.status.success() {
         return Err(format!("rustfmt: {}", output.status));
     }

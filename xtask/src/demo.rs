@@ -11,10 +11,7 @@ use crate::setup;
 /// Set-up, release build, self-test, ping-pong; an error unless all of it passed.
 pub fn run() -> Result<(), String> {
     setup::ensure(setup::Level::Build)?;
-    run::run(
-        &mut cargo(&["build", "--release", "-p", "ofi-cli"]),
-        20 * MINUTE,
-    )?;
+    run::run(&mut cargo(&["build", "--release", "-p", "ofi-cli"]), 20 * MINUTE)?;
     run::run(ofi()?.arg("selftest"), 10 * MINUTE)?;
     ping_pong()?;
     println!("demo: the self-test and the ping-pong passed");
@@ -40,10 +37,7 @@ fn ping_pong() -> Result<(), String> {
 fn connect(server: &mut Child, common: &[&str], port: &str) -> Result<(), String> {
     let limit = Instant::now() + Duration::from_secs(20);
     loop {
-        let result = run::run(
-            ofi()?.args(common).args(["-P", port, "127.0.0.1"]),
-            2 * MINUTE,
-        );
+        let result = run::run(ofi()?.args(common).args(["-P", port, "127.0.0.1"]), 2 * MINUTE);
         let ended = server.try_wait().map_err(|error| error.to_string())?;
         match (&result, ended) {
             (Err(_), None) if Instant::now() < limit => {
@@ -60,10 +54,7 @@ fn connect(server: &mut Child, common: &[&str], port: &str) -> Result<(), String
 /// A port that nobody listens on now.
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    Ok(listener
-        .local_addr()
-        .map_err(|error| error.to_string())?
-        .port())
+    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
 }
 
 fn ofi() -> Result<Command, String> {

@@ -71,9 +71,9 @@ impl Policy {
             faults.push(format!("{name}: is banned"));
         }
         // The workspace's own packages have no source.
-        if let Some(source) = package["source"].as_str()
-            && !self.registries.iter().any(|registry| source == format!("registry+{registry}"))
-        {
+        let known =
+            |source: &str| self.registries.iter().any(|r| source == format!("registry+{r}"));
+        if let Some(source) = package["source"].as_str().filter(|source| !known(source)) {
             faults.push(format!("{name}: comes from {source}"));
         }
         faults

@@ -12,60 +12,39 @@ use crate::run::{MINUTE, capture, tail};
 /// Builds and runs every example on the system's libfabric.
 pub fn run(args: &[&str]) -> Result<Tally, String> {
     let (mut sum, mut failed) = (Tally::default(), Vec::new());
-    for artifact in cargo::test_binaries(args)?
-        .iter()
-        .filter(|artifact| artifact.example)
-    {
+    for artifact in cargo::test_binaries(args)?.iter().filter(|artifact| artifact.example) {
         match check(artifact, None) {
             Ok(tally) => sum += tally,
             Err(error) => failed.push(error),
         }
     }
-    if failed.is_empty() {
-        Ok(sum)
-    } else {
-        Err(failed.join("\n"))
-    }
+    if failed.is_empty() { Ok(sum) } else { Err(failed.join("\n")) }
 }
 
 /// Runs one example, in the chroot if there is one.
 pub fn check(artifact: &Artifact, chroot: Option<&Chroot>) -> Result<Tally, String> {
     let name = &artifact.name;
-    let path = artifact
-        .package
-        .join("examples")
-        .join(format!("{name}.out"));
+    let path = artifact.package.join("examples").join(format!("{name}.out"));
     let wanted = fs::read_to_string(&path)
         .map_err(|error| format!("example {name} has no readable {name}.out: {error}"))?;
     let mut command = match chroot {
         Some(chroot) => chroot.command(&artifact.package, &artifact.program),
         None => {
             let mut command = std::process::Command::new(&artifact.program);
-            command
-                .envs(cargo::TEST_ENVIRONMENT.iter().copied())
-                .current_dir(&artifact.package);
+            command.envs(cargo::TEST_ENVIRONMENT.iter().copied()).current_dir(&artifact.package);
             command
         }
     };
     let done = capture(&mut command, MINUTE)?;
     if !done.status.success() {
         let said = tail(&done.stderr, 10);
-        return Err(format!(
-            "example {name}: {}\n{}{said}",
-            done.status, done.stdout
-        ));
+        return Err(format!("example {name}: {}\n{}{said}", done.status, done.stdout));
     }
     if let Some(line) = first_missing(&wanted, &done.stdout) {
-        return Err(format!(
-            "example {name} did not print `{line}`; it printed:\n{}",
-            done.stdout
-        ));
+        return Err(format!("example {name} did not print `{line}`; it printed:\n{}", done.stdout));
     }
     println!("example {name} ... ok");
-    Ok(Tally {
-        passed: 1,
-        failed: 0,
-    })
+    Ok(Tally { passed: 1, failed: 0 })
 }
 
 /// The first wanted line that does not follow the ones before it.

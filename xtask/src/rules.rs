@@ -39,15 +39,9 @@ pub fn run(list: bool) -> Result<(), String> {
         }
     }
     faults.iter().for_each(|fault| println!("{fault}"));
-    let tested = rules
-        .iter()
-        .filter(|rule| carriers.contains_key(&rule.id))
-        .count();
+    let tested = rules.iter().filter(|rule| carriers.contains_key(&rule.id)).count();
     let reasons = rules.iter().filter(|rule| !rule.reason.is_empty()).count();
-    println!(
-        "rules: {}, with tests {tested}, with a reason {reasons}",
-        rules.len()
-    );
+    println!("rules: {}, with tests {tested}, with a reason {reasons}", rules.len());
     match faults.len() {
         0 => Ok(()),
         count => Err(format!("{count} faults in {REGISTER} against the tests")),
@@ -67,10 +61,7 @@ fn faults(rules: &[Rule], carriers: &BTreeMap<String, Vec<String>>) -> Vec<Strin
     }
     for (id, tests) in carriers {
         if !rules.iter().any(|rule| rule.id == *id) {
-            faults.push(format!(
-                "{id}: no such rule, but {} carries it",
-                tests.join(", ")
-            ));
+            faults.push(format!("{id}: no such rule, but {} carries it", tests.join(", ")));
         }
     }
     faults
@@ -80,12 +71,7 @@ fn faults(rules: &[Rule], carriers: &BTreeMap<String, Vec<String>>) -> Vec<Strin
 fn register(text: &str) -> Result<Vec<Rule>, String> {
     let mut rules: Vec<Rule> = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('|')) {
-        let cells: Vec<&str> = line
-            .trim()
-            .trim_matches('|')
-            .split('|')
-            .map(str::trim)
-            .collect();
+        let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
         let [id, text, reason] = cells[..] else {
             return Err(format!("{REGISTER}: not three columns: {line}"));
         };
@@ -95,17 +81,9 @@ fn register(text: &str) -> Result<Vec<Rule>, String> {
         if rules.iter().any(|rule| rule.id == id) {
             return Err(format!("{REGISTER}: {id} stands there twice"));
         }
-        rules.push(Rule {
-            id: id.to_owned(),
-            text: text.to_owned(),
-            reason: reason.to_owned(),
-        });
+        rules.push(Rule { id: id.to_owned(), text: text.to_owned(), reason: reason.to_owned() });
     }
-    if rules.is_empty() {
-        Err(format!("{REGISTER} holds no rule"))
-    } else {
-        Ok(rules)
-    }
+    if rules.is_empty() { Err(format!("{REGISTER} holds no rule")) } else { Ok(rules) }
 }
 
 /// A letter and a number: B16.
@@ -119,30 +97,20 @@ fn carriers() -> Result<BTreeMap<String, Vec<String>>, String> {
     let mut command = Command::new("git");
     command.args(["ls-files", "-co", "--exclude-standard", "crates/*.rs"]);
     let (mut carriers, mut faults) = (BTreeMap::<String, Vec<String>>::new(), Vec::new());
-    for name in output(&mut command, MINUTE)?
-        .lines()
-        .filter(|name| Path::new(name).is_file())
-    {
+    for name in output(&mut command, MINUTE)?.lines().filter(|name| Path::new(name).is_file()) {
         let text = std::fs::read_to_string(name).map_err(|error| format!("{name}: {error}"))?;
         for mark in marks(name, &text) {
             match mark {
                 Ok((ids, test)) => {
                     for id in ids {
-                        carriers
-                            .entry(id)
-                            .or_default()
-                            .push(format!("{name} {test}"));
+                        carriers.entry(id).or_default().push(format!("{name} {test}"));
                     }
                 }
                 Err(fault) => faults.push(format!("{name}:{fault}")),
             }
         }
     }
-    if faults.is_empty() {
-        Ok(carriers)
-    } else {
-        Err(faults.join("\n"))
-    }
+    if faults.is_empty() { Ok(carriers) } else { Err(faults.join("\n")) }
 }
 
 /// Every mark of a file: its ids and the test under it, or what is wrong with it.
@@ -159,11 +127,8 @@ fn marks(name: &str, text: &str) -> Vec<Result<(Vec<String>, String), String>> {
         if !matches!(slashes, "//" | "///" | "//!") {
             continue;
         }
-        let ids: Vec<String> = ids
-            .split([',', ' '])
-            .filter(|id| !id.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let ids: Vec<String> =
+            ids.split([',', ' ']).filter(|id| !id.is_empty()).map(str::to_owned).collect();
         let mark = match ids.iter().find(|id| !is_id(id)) {
             Some(id) => Err(format!("{}: `{id}` is no id", index + 1)),
             None => test(name, &lines, index, slashes).map(|test| (ids, test)),
@@ -181,44 +146,30 @@ fn test(name: &str, lines: &[&str], index: usize, slashes: &str) -> Result<Strin
     }
     if slashes != "//" {
         let doc = |line: &&&str| line.starts_with(slashes);
-        let fences = lines[index..]
-            .iter()
-            .take_while(doc)
-            .filter(|line| line.contains("```"));
+        let fences = lines[index..].iter().take_while(doc).filter(|line| line.contains("```"));
         let before = lines[..index].iter().rev().take_while(doc);
-        let count = fences
-            .chain(before.filter(|line| line.contains("```")))
-            .count();
+        let count = fences.chain(before.filter(|line| line.contains("```"))).count();
         return match count {
             0 => Err(format!("{}: a mark in words without an example", index + 1)),
             _ => Ok(format!("(example, line {})", index + 1)),
         };
     }
     // Above a test, or in its body.
-    let next = lines[index..]
-        .iter()
-        .position(|line| !line.starts_with("//") && !line.starts_with("#["));
-    let below = next
-        .map(|offset| index + offset)
-        .filter(|&at| function(lines[at]).is_some());
-    let above = lines[..index]
-        .iter()
-        .rposition(|line| function(line).is_some());
+    let next =
+        lines[index..].iter().position(|line| !line.starts_with("//") && !line.starts_with("#["));
+    let below = next.map(|offset| index + offset).filter(|&at| function(lines[at]).is_some());
+    let above = lines[..index].iter().rposition(|line| function(line).is_some());
     let Some(at) = below.or(above) else {
         return Err(format!("{}: a mark with no test beside it", index + 1));
     };
     let head = |line: &&&str| line.starts_with("//") || line.starts_with("#[");
     let attributes = lines[..at].iter().rev().take_while(head);
-    let is_test = attributes
-        .filter(|line| line.starts_with("#["))
-        .any(|line| line.contains("test"));
+    let is_test =
+        attributes.filter(|line| line.starts_with("#[")).any(|line| line.contains("test"));
     if is_test || in_tests {
         return Ok(function(lines[at]).unwrap_or_default().to_owned());
     }
-    Err(format!(
-        "{}: what this mark belongs to is no test",
-        index + 1
-    ))
+    Err(format!("{}: what this mark belongs to is no test", index + 1))
 }
 
 /// The name of the function that a line declares.
@@ -258,11 +209,8 @@ mod tests {
         assert!(one("crates/a/src/b.rs", "// rule: B1\n").is_err());
         assert!(one("crates/a/src/b.rs", "// rule: b\n#[test]\nfn f() {}\n").is_err());
         assert!(
-            one(
-                "crates/a/src/b.rs",
-                "/// rule: B1\n/// ```\n/// f();\n/// ```\nfn f() {}\n"
-            )
-            .is_ok()
+            one("crates/a/src/b.rs", "/// rule: B1\n/// ```\n/// f();\n/// ```\nfn f() {}\n")
+                .is_ok()
         );
         assert!(one("crates/a/tests/ui/x.rs", "// rule: B1\nfn main() {}\n").is_ok());
     }
@@ -273,10 +221,7 @@ mod tests {
             "| id | rule | no test because |\n|---|---|---|\n| B1 | one | |\n| B2 | two | x |\n";
         let rules = register(text).expect("a register");
         let with = |ids: &[&str]| {
-            let map = ids
-                .iter()
-                .map(|id| ((*id).to_owned(), vec!["t".to_owned()]))
-                .collect();
+            let map = ids.iter().map(|id| ((*id).to_owned(), vec!["t".to_owned()])).collect();
             faults(&rules, &map).len()
         };
         assert_eq!(with(&["B1"]), 0);

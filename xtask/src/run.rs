@@ -43,12 +43,7 @@ pub fn output(command: &mut Command, limit: Duration) -> Result<String, String> 
     if done.status.success() {
         return Ok(done.stdout);
     }
-    Err(format!(
-        "`{}`: {}\n{}",
-        words(command),
-        done.status,
-        tail(&done.stderr, 15)
-    ))
+    Err(format!("`{}`: {}\n{}", words(command), done.status, tail(&done.stderr, 15)))
 }
 
 /// Whether a quiet command succeeds; one that cannot be started does not.
@@ -69,10 +64,7 @@ pub fn wait(child: &mut Child, name: &str, limit: Duration) -> Result<ExitStatus
         Ok(Some(status)) => Ok(status),
         Ok(None) => {
             kill(child);
-            Err(format!(
-                "`{name}` did not end within {} s and was killed",
-                limit.as_secs()
-            ))
+            Err(format!("`{name}` did not end within {} s and was killed", limit.as_secs()))
         }
         Err(error) => Err(format!("waiting for `{name}`: {error}")),
     }
@@ -82,11 +74,7 @@ pub fn wait(child: &mut Child, name: &str, limit: Duration) -> Result<ExitStatus
 pub fn kill(child: &mut Child) {
     if own_group() {
         let _ = Command::new("sh")
-            .args([
-                "-c",
-                "kill -KILL -- -$0 2>/dev/null",
-                &child.id().to_string(),
-            ])
+            .args(["-c", "kill -KILL -- -$0 2>/dev/null", &child.id().to_string()])
             .status();
     }
     let _ = child.kill();
@@ -95,11 +83,7 @@ pub fn kill(child: &mut Child) {
 
 /// An exit status as a result.
 pub fn check(name: &str, status: ExitStatus) -> Result<(), String> {
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{name}`: {status}"))
-    }
+    if status.success() { Ok(()) } else { Err(format!("`{name}`: {status}")) }
 }
 
 /// The last `count` lines of a text.
@@ -116,22 +100,12 @@ fn collect(command: &mut Command, limit: Duration, show: bool) -> Result<Finishe
     let stderr = drain(child.stderr.take(), show.then(std::io::stderr));
     let status = wait(&mut child, &name, limit)?;
     // The pipes end when the last process that holds them does.
-    let rest = || {
-        limit
-            .saturating_sub(begun.elapsed())
-            .min(Duration::from_secs(10))
-    };
+    let rest = || limit.saturating_sub(begun.elapsed()).min(Duration::from_secs(10));
     match (stdout.recv_timeout(rest()), stderr.recv_timeout(rest())) {
-        (Ok(stdout), Ok(stderr)) => Ok(Finished {
-            status,
-            stdout,
-            stderr,
-        }),
+        (Ok(stdout), Ok(stderr)) => Ok(Finished { status, stdout, stderr }),
         _ => {
             kill(&mut child);
-            Err(format!(
-                "`{name}` ended but left a process behind that holds its output"
-            ))
+            Err(format!("`{name}` ended but left a process behind that holds its output"))
         }
     }
 }
@@ -162,9 +136,7 @@ fn spawn(command: &mut Command) -> Result<Child, String> {
     if own_group() {
         command.process_group(0);
     }
-    command
-        .spawn()
-        .map_err(|error| format!("cannot start `{}`: {error}", words(command)))
+    command.spawn().map_err(|error| format!("cannot start `{}`: {error}", words(command)))
 }
 
 /// At a terminal the children stay in its foreground group, so that Ctrl-C reaches them.
@@ -195,13 +167,9 @@ mod tests {
     #[test]
     fn a_child_past_its_deadline_is_killed_with_its_children() {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "sleep 600 & echo $!; wait"])
-            .stdout(Stdio::piped());
+        command.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped());
         let begun = Instant::now();
-        let error = capture(&mut command, Duration::from_millis(300))
-            .err()
-            .expect("a deadline");
+        let error = capture(&mut command, Duration::from_millis(300)).err().expect("a deadline");
         assert!(error.contains("did not end"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(60));
     }
@@ -211,10 +179,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo out; echo err >&2; exit 3"]);
         let done = capture(&mut command, MINUTE).expect("it ends");
-        assert_eq!(
-            (done.stdout.as_str(), done.stderr.as_str()),
-            ("out\n", "err\n")
-        );
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
         assert_eq!(done.status.code(), Some(3));
     }
 

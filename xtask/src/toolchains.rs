@@ -19,9 +19,7 @@ pub fn codegen() -> Result<(), String> {
         .and_then(|()| symlink(chroot.dir.join("usr/include/rdma"), include.join("rdma")))
         .map_err(|error| format!("{}: {error}", include.display()))?;
     let mut command = cargo(&["run", "-q", "-p", "xtask", "--features", "codegen", "--"]);
-    command
-        .args(["codegen", "--check", "--include"])
-        .arg(include);
+    command.args(["codegen", "--check", "--include"]).arg(include);
     run(&mut command, 15 * MINUTE)
 }
 
@@ -40,21 +38,14 @@ pub fn msrv() -> Result<(), String> {
 /// `cargo check --features dlopen` for targets that are not this machine's.
 pub fn cross() -> Result<(), String> {
     let mut failed = Vec::new();
-    for target in [
-        "x86_64-unknown-linux-gnu",
-        "aarch64-unknown-linux-gnu",
-        "aarch64-apple-darwin",
-    ] {
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"]
+    {
         if let Err(error) = check_target(target) {
             println!("{target}: {error}");
             failed.push(target);
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("not checked: {}", failed.join(", ")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("not checked: {}", failed.join(", "))) }
 }
 
 fn check_target(target: &str) -> Result<(), String> {
@@ -70,21 +61,10 @@ fn check_target(target: &str) -> Result<(), String> {
         println!("{target}: with Debian's compiler, and the standard library from its source");
         let chroot = Chroot::trixie(&["rustc", "cargo", "rust-src"])?;
         let mut command = debian_cargo(&chroot, "check", true)?;
-        command
-            .env("RUSTC_BOOTSTRAP", "1")
-            .args(["-Z", "build-std=std"]);
+        command.env("RUSTC_BOOTSTRAP", "1").args(["-Z", "build-std=std"]);
         command
     };
-    command.args([
-        "-p",
-        "ofi-sys",
-        "-p",
-        "ofi",
-        "-p",
-        "ofi-cli",
-        "--features",
-        "dlopen",
-    ]);
+    command.args(["-p", "ofi-sys", "-p", "ofi", "-p", "ofi-cli", "--features", "dlopen"]);
     run(command.args(["--target", target]), 20 * MINUTE)
 }
 
@@ -98,11 +78,7 @@ fn has_std(target: &str) -> bool {
 /// Unpacks Debian's standard library for another architecture beside the chroot's own: installing
 /// it would bring that architecture's C library and compiler along, which a check needs not.
 fn debian_std(chroot: &Chroot, target: &str) -> Result<(), String> {
-    let architecture = if target.starts_with("aarch64") {
-        "arm64"
-    } else {
-        "amd64"
-    };
+    let architecture = if target.starts_with("aarch64") { "arm64" } else { "amd64" };
     let script = "set -e; arch=$0 target=$1\n\
         test ! -d /usr/lib/rustlib/$target/lib || exit 0\n\
         dpkg --add-architecture $arch; apt-get update -qq; cd /tmp\n\
@@ -111,10 +87,7 @@ fn debian_std(chroot: &Chroot, target: &str) -> Result<(), String> {
         cp -a std/usr/lib/rustlib/$target /usr/lib/rustlib/\n\
         dpkg --remove-architecture $arch; apt-get update -qq";
     let mut command = chroot.command(&PathBuf::from("/"), "sh");
-    run(
-        command.args(["-c", script, architecture, target]),
-        10 * MINUTE,
-    )
+    run(command.args(["-c", script, architecture, target]), 10 * MINUTE)
 }
 
 /// Debian's cargo in the chroot, offline on dependencies that the system's cargo vendored; with
@@ -122,9 +95,7 @@ fn debian_std(chroot: &Chroot, target: &str) -> Result<(), String> {
 fn debian_cargo(chroot: &Chroot, verb: &str, std: bool) -> Result<Command, String> {
     let target = target_directory()?;
     let vendor = target.join("xtask-vendor");
-    let library = chroot
-        .dir
-        .join("usr/lib/rustlib/src/rust/library/Cargo.toml");
+    let library = chroot.dir.join("usr/lib/rustlib/src/rust/library/Cargo.toml");
     let mut command = cargo(&["vendor", "--locked", "--quiet", "--versioned-dirs"]);
     if std {
         // Its manifest uses what only a nightly cargo reads.
@@ -138,9 +109,7 @@ fn debian_cargo(chroot: &Chroot, verb: &str, std: bool) -> Result<Command, Strin
     let mut command = chroot.command(&root(), "cargo");
     command.args([verb, "--locked", "--offline"]);
     command.args(["--config", "source.crates-io.replace-with='vendored'"]);
-    command
-        .arg("--config")
-        .arg(format!("source.vendored.directory='{}'", vendor.display()));
+    command.arg("--config").arg(format!("source.vendored.directory='{}'", vendor.display()));
     command.env("CARGO_TARGET_DIR", target.join("trixie"));
     Ok(command)
 }

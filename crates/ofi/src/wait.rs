@@ -31,9 +31,16 @@ pub trait Source {
 }
 
 /// A source that any thread may drive.
-pub trait SharedSource: Source + Send + Sync {}
+pub trait SharedSource: Source + Send + Sync {
+    /// The same source as any other; the language does it by itself only since Rust 1.86.
+    fn into_source(self: Arc<Self>) -> Arc<dyn Source>;
+}
 
-impl<S: Source + Send + Sync> SharedSource for S {}
+impl<S: Source + Send + Sync + 'static> SharedSource for S {
+    fn into_source(self: Arc<Self>) -> Arc<dyn Source> {
+        self
+    }
+}
 
 /// The threads that are parked on a source.
 #[derive(Debug, Default)]
@@ -326,7 +333,7 @@ pub(crate) fn note_source<S: Source + 'static>(source: &Arc<S>) {
 pub(crate) fn note_shared(source: &Arc<dyn SharedSource>) {
     WAITED.with_borrow_mut(|waited| {
         if let Some(waited) = waited {
-            waited.push(Arc::clone(source) as Arc<dyn Source>);
+            waited.push(Arc::clone(source).into_source());
         }
     });
 }
