@@ -11,7 +11,8 @@
 //! | `0` | free, in the lane's list | counted as stray | |
 //! | `QUEUED\|OP` | waits in the backlog, the provider has never seen it | | leaves the backlog, buffer dropped, home |
 //! | `PROVIDER\|OP` | in flight | outcome written, `DONE\|OP`, waker called | receives are cancelled, then `PROVIDER` |
-//! | `PROVIDER` | orphaned | buffer dropped (or handed to its `Held`), home | |
+//! | `PROVIDER` | orphaned | `DONE` | |
+//! | `DONE` | an orphan's end: whoever completed it drops the buffer (or hands it to its `Held`), then home | counted as stray | |
 //! | `DONE\|OP` | finished; buffer and outcome are the `Op`'s | | buffer dropped, home |
 //! | `PROVIDER\|DONE\|OP` | limbo: the endpoint closed, an entry may still be in the queue | counted as stray | buffer dropped, `PROVIDER\|DONE` |
 //! | `PROVIDER\|DONE` | limbo, nobody waits | counted as stray | |
@@ -219,6 +220,9 @@ impl<T: Threading> Slot<T> {
                     self.state.store(PROVIDER | DONE);
                     return After::OrphanInLimbo;
                 }
+                // The buffer is seen to after the locks are gone. An endpoint that closes until
+                // then must not find the slot in flight.
+                self.state.store(DONE);
                 return After::Orphan;
             }
             if state & WAKER != 0 {
