@@ -21,6 +21,8 @@ pub enum Defect {
     ShutdownClosesTwice,
     /// No FI_SHUTDOWN for a connection whose peer goes while it is being accepted.
     ShutdownLost,
+    /// `fi_av_insertsym` writes the number of every address to the same place.
+    SymmetricOverwrites,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -122,6 +124,14 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::ShutdownLost,
         text: "a connection whose peer goes while fi_accept runs is reported as made, and its end \
                never",
+    },
+    Quirk {
+        id: 10,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SymmetricOverwrites,
+        text: "fi_av_insertsym writes the number of each address over that of the one before",
     },
 ];
 

@@ -103,8 +103,7 @@ impl<T: Threading> AddressVector<T> {
             ));
         }
         let count = nodes.checked_mul(services).filter(|count| *count <= MOST);
-        let count =
-            count.ok_or_else(|| Error::new(ErrorKind::TooLarge { limit: MOST }, NAME))?;
+        let count = count.ok_or_else(|| Error::new(ErrorKind::TooLarge { limit: MOST }, NAME))?;
         let name = Text::new(node, NAME)?;
         let provider = self.0.domain.info.provider();
         // Names: providers resolve the first one over and over.
@@ -143,8 +142,10 @@ impl<T: Threading> AddressVector<T> {
         Ok(raws
             .into_iter()
             .map(|raw| match raw {
-                ofi_sys::FI_ADDR_NOTAVAIL => Err(Error::new(ErrorKind::NotFound, NAME)
-                    .detail("the provider did not insert it")),
+                ofi_sys::FI_ADDR_NOTAVAIL => {
+                    Err(Error::new(ErrorKind::NotFound, NAME)
+                        .detail("the provider did not insert it"))
+                }
                 raw => self.adopt(&mut table, raw),
             })
             .collect())
@@ -360,8 +361,12 @@ fn is_absent(error: &Error) -> bool {
 
 /// What a provider answers that resolves nothing, and one that found nothing.
 fn unresolved(error: Error, node: &str) -> Error {
+    // Most pass on what getaddrinfo said, as if it were an errno.
+    let found_nothing = [libc::EAI_NONAME, libc::EAI_SERVICE].map(i32::abs);
     match error.errno() {
-        Some(Errno::EADDRNOTAVAIL) => Error::new(ErrorKind::NotFound, "host").detail(node),
+        Some(errno) if errno == Errno::EADDRNOTAVAIL || found_nothing.contains(&errno.raw()) => {
+            Error::new(ErrorKind::NotFound, "fi_av_insertsvc").detail(node)
+        }
         _ => error
             .detail(node)
             .absent(Needs::Property("a provider that resolves hosts and services")),

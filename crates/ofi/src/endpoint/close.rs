@@ -111,7 +111,10 @@ impl<T: Threading> Core<T> {
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let _readers: Vec<_> = ordered.into_iter().map(|queue| queue.hold()).collect();
             lane.shut();
+            // Inserting walks the endpoints that are bound to the vector, without a lock on shm.
+            let still = self.av.as_ref().map(|av| av.hold());
             let result = self.fid.close();
+            drop(still);
             if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
                 // SAFETY: closed with 0 on such a provider, both readers are held off.
                 limbo = unsafe { lane.into_limbo(closed, &mut after) };

@@ -25,13 +25,12 @@ use crate::{
 ///
 /// See `fi_endpoint(3)`.
 pub struct RawEndpoint<T: Threading = Shared> {
-    // Closed first: fields are dropped in order.
     fid: Owned<fid_ep, T>,
     caps: Caps,
     info: Info,
     _transmit: Arc<RawCqCore<T>>,
     _receive: Arc<RawCqCore<T>>,
-    _av: Arc<AvCore<T>>,
+    av: Arc<AvCore<T>>,
     _counters: Vec<Arc<CounterCore<T>>>,
     _domain: Arc<DomainCore<T>>,
 }
@@ -147,7 +146,7 @@ impl<T: Threading> RawEndpointBuilder<T> {
             info,
             _transmit: transmit.0,
             _receive: receive.0,
-            _av: av.0,
+            av: av.0,
             _counters: self.counters.into_cores(),
             _domain: Arc::clone(domain),
         })
@@ -322,13 +321,19 @@ impl<T: Threading> RawEndpoint<T> {
     /// What the provider says; the endpoint is leaked then.
     #[doc(alias = "fi_close")]
     pub fn close(self) -> Result<(), CloseError<RawEndpoint<T>>> {
-        self.fid.close().map_err(CloseError::Failed)
+        self.shut().map_err(CloseError::Failed)
     }
 
     /// The C object, for calls that this crate does not wrap.
     #[must_use]
     pub fn as_raw(&self) -> *mut fid_ep {
         self.fid.as_ptr()
+    }
+
+    fn shut(&self) -> Result<()> {
+        // Inserting walks the endpoints that are bound to the vector, without a lock on shm.
+        let _still = self.av.hold();
+        self.fid.close()
     }
 
     /// Tables of functions for other capabilities may be missing (rule D8).
@@ -350,6 +355,13 @@ impl<T: Threading> RawEndpoint<T> {
             Some(from) if self.caps.contains(Caps::DIRECTED_RECV) => Ok(from),
             Some(_) => Err(Error::unsupported("raw post", Needs::Capability("FI_DIRECTED_RECV"))),
         }
+    }
+}
+
+impl<T: Threading> Drop for RawEndpoint<T> {
+    fn drop(&mut self) {
+        // Already logged; there is nobody to tell. All else goes after it.
+        let _ = self.shut();
     }
 }
 

@@ -11,6 +11,8 @@ pub fn register(list: &mut List) {
         many_at_once_have_their_own_results
         names_are_checked_before_the_provider_sees_them
         an_address_has_a_text
+        numbered_names_are_resolved_one_by_one
+        quirk_10_symmetric_overwrites
     );
 }
 
@@ -163,5 +165,46 @@ fn an_address_has_a_text<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     }
     let odd = FabricAddress::new(AddressFormat::Efa, &[1; 32])?;
     assert_eq!(*rig.av.text(&odd).unwrap_err().kind(), ErrorKind::Invalid);
+    Ok(())
+}
+
+/// The first of them is this host; the others are none.
+// rule: A5
+fn numbered_names_are_resolved_one_by_one<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let inserted = resolved(rig.av.insert_symmetric("localhost", 2, 7000, 2))?;
+    let here: Vec<bool> = inserted.iter().map(Result::is_ok).collect();
+    assert_eq!(here, [true, true, false, false], "{inserted:?}");
+    let first = rig.av.lookup(*inserted[0].as_ref().expect("inserted"))?;
+    assert_eq!(first.socket_addr().map(|socket| socket.port()), Some(7000));
+    let error = inserted[2].as_ref().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::NotFound, "{error}");
+    // Digits alone: providers look before the beginning for where they begin.
+    let _ = rig.av.insert_service("2130706433", "7471");
+    Ok(())
+}
+
+/// Defect 10: sockets writes every number to the first place. Others fill the array.
+fn quirk_10_symmetric_overwrites<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let mut raws = [ofi_sys::FI_ADDR_NOTAVAIL; 2];
+    // SAFETY: the vector is open, the texts end in NUL, there is room for both numbers.
+    let status = unsafe {
+        ofi_sys::fi_av_insertsym(
+            rig.av.as_raw(),
+            c"127.0.0.1".as_ptr(),
+            1,
+            c"7000".as_ptr(),
+            2,
+            raws.as_mut_ptr(),
+            0,
+            std::ptr::null_mut(),
+        )
+    };
+    t.require(status != -ofi_sys::FI_ENOSYS, "no symmetric addresses")?;
+    assert_eq!(status, 2);
+    let overwrites = raws[1] == ofi_sys::FI_ADDR_NOTAVAIL;
+    let known = ofi::quirk(&t.provider, ofi::Defect::SymmetricOverwrites);
+    assert_eq!(overwrites, known.is_some(), "{raws:?}");
     Ok(())
 }

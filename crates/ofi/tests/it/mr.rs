@@ -239,6 +239,8 @@ where
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     let frozen = region(&p.rig.domain, pattern(256, 5)).freeze();
     let slices = [frozen.clone(), frozen.slice(10..200), frozen.slice(100..), frozen.slice(..=9)];
+    // Until there is a connection there is no room.
+    p.warm()?;
     let mut receives = Vec::new();
     for slice in &slices {
         receives.push((p.b.recv(vec![0; 256]).post()?, slice.len()));

@@ -2,11 +2,11 @@
 
 use ofi::{Caps, Connectionless, ErrorKind, HmemP2p, Version};
 
-use crate::harness::{List, Mode, Rig, Target, Verdict, cases};
+use crate::harness::{List, Mode, Parent, Peer, Rig, Stop, Target, Verdict, cases};
 
 pub fn register(list: &mut List) {
     cases!(list, connectionless: unknown_options_are_told_apart);
-    cases!(list, rdm: the_least_of_a_multi_receive_is_kept);
+    cases!(list, rdm: the_least_of_a_multi_receive_is_kept quirk_6_option_before_enable);
 }
 
 /// Set before the endpoint is enabled, or after on providers that crash otherwise; read after.
@@ -69,5 +69,47 @@ fn unknown_options_are_told_apart<K: Connectionless, T: Mode>(t: &Target) -> Ver
     assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
     // The endpoint that could be made goes on.
     assert_eq!(ep.hmem_p2p()?, None);
+    Ok(())
+}
+
+/// Defects 6 and 7: setting an option of an endpoint that is not enabled crashes on shm before 2.0
+/// and on sm2, and nowhere else.
+fn quirk_6_option_before_enable<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let crashes = ofi::quirk(&t.provider, ofi::Defect::OptionBeforeEnable).is_some();
+    if Parent::role().is_none() {
+        let mut peer = Peer::start("set")?;
+        assert_eq!(peer.hear()?, "now");
+        return match peer.finish() {
+            Ok(()) => {
+                assert!(!crashes, "it does not crash any more");
+                Ok(())
+            }
+            Err(Stop::Failed(how)) => {
+                assert!(crashes && how.contains("signal: 11"), "{how}");
+                Ok(())
+            }
+            Err(stop) => Err(stop),
+        };
+    }
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTI_RECV)?;
+    let mut ep = std::ptr::null_mut();
+    let bytes = 100_usize;
+    Parent::new().say("now")?;
+    // SAFETY: all objects are open; the option's value is a size. Where it crashes regardless, this
+    // process was started for it.
+    unsafe {
+        let (domain, info) = (rig.domain.as_raw(), rig.domain.info().as_raw().cast_mut());
+        assert_eq!(ofi_sys::fi_endpoint(domain, info, &raw mut ep, std::ptr::null_mut()), 0);
+        assert_eq!(ofi_sys::fi_ep_bind(ep, rig.av.as_raw().cast(), 0), 0);
+        let status = ofi_sys::fi_setopt(
+            ep.cast(),
+            ofi_sys::FI_OPT_ENDPOINT,
+            ofi_sys::FI_OPT_MIN_MULTI_RECV,
+            (&raw const bytes).cast(),
+            size_of::<usize>(),
+        );
+        println!("{status}");
+        ofi_sys::fi_close(ep.cast());
+    }
     Ok(())
 }

@@ -104,8 +104,8 @@ fn collect_until<T: Threading>(
 /// Fault 6, peers 3: entries of one format were read into room for another.
 // rule: B13, B17
 fn every_format_gives_its_fields<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    let rig = Rig::<T>::open(t, Caps::MSG)?;
     for format in [CqFormat::Context, CqFormat::Msg, CqFormat::Data, CqFormat::Tagged] {
+        let rig = Rig::<T>::open(t, Caps::MSG)?;
         let (ep, cq, to) = raw(&rig, format)?;
         assert_eq!(cq.format(), format);
         let (mut sent, mut got) = (Context::new(), Context::new());
@@ -137,6 +137,7 @@ fn every_format_gives_its_fields<K: Connectionless, T: Mode>(t: &Target) -> Verd
         ep.close()?;
         cq.close()?;
     }
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
     let error = rig.domain.raw_completion_queue().format(CqFormat::Unspec).open().unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Invalid, "its entries would have no known size");
     Ok(())
@@ -170,9 +171,9 @@ fn a_queue_without_a_wait_object_never_blocks<K: Connectionless, T: Mode>(t: &Ta
 /// (shm 1.17 does in `fi_cq_sread`), and messages end the wait.
 // rule: W1, W2, W5, W7
 fn blocking_ends_with_the_timeout<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    let rig = Rig::<T>::open(t, Caps::MSG)?;
     let mut ways = 0;
     for way in [RawWait::Blocking, RawWait::Fd] {
+        let rig = Rig::<T>::open(t, Caps::MSG)?;
         let cq = match rig.domain.raw_completion_queue().wait(way).open() {
             Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => continue,
             other => other?,
