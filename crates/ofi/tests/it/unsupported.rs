@@ -8,7 +8,7 @@ use super::Unsupported;
 const V1_17: Version = Version::new(1, 17);
 const V2_0: Version = Version::new(2, 0);
 const ALL: (Version, Option<Version>) = (V1_17, None);
-const BEFORE_2: (Version, Option<Version>) = (V1_17, Some(V2_0));
+const SINCE_2: (Version, Option<Version>) = (V2_0, None);
 
 const fn no(
     case: &'static str,
@@ -24,4 +24,22 @@ const fn no(
     }
 }
 
-pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[];
+const NO_COUNTERS: &str = "udp has no counters";
+const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
+
+pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("counters::sends_and_receives_are_counted", "udp::dgram", ALL, NO_COUNTERS),
+    no("counters::a_bound_counter_stays_open", "udp::dgram", ALL, NO_COUNTERS),
+    no("av_extra::a_service_is_reachable", "shm", ALL, RESOLVES_NOTHING),
+    no("av_extra::a_service_is_reachable", "sm2", SINCE_2, RESOLVES_NOTHING),
+    no("av_extra::a_service_is_reachable", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
+    no("av_extra::numbered_hosts_are_inserted_in_order", "shm", ALL, RESOLVES_NOTHING),
+    no("av_extra::numbered_hosts_are_inserted_in_order", "sm2", SINCE_2, RESOLVES_NOTHING),
+    no("av_extra::numbered_hosts_are_inserted_in_order", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
+    no("av_extra::numbered_names_are_resolved_one_by_one", "shm", ALL, RESOLVES_NOTHING),
+    no("av_extra::numbered_names_are_resolved_one_by_one", "sm2", SINCE_2, RESOLVES_NOTHING),
+    no("av_extra::numbered_names_are_resolved_one_by_one", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
+    no("av_extra::quirk_10_symmetric_overwrites", "shm", ALL, RESOLVES_NOTHING),
+    no("av_extra::quirk_10_symmetric_overwrites", "sm2", SINCE_2, RESOLVES_NOTHING),
+    no("av_extra::quirk_10_symmetric_overwrites", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
+];
