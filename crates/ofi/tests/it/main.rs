@@ -12,14 +12,18 @@
 //! - `OFI_TEST_SEED=N`: the first seed of those.
 //! - `OFI_TEST_TIMEOUT=N`: multiplies every case's time limit by N (sanitizers, valgrind).
 //! - `OFI_TEST_RUNNER="valgrind -q"`: what every child process is started under.
+//! - `OFI_TEST_ONLY=ops,cm::peer_killed`: only cases whose names begin so.
+//! - `OFI_TEST_POISON=0`: without the allocator that finds writes to freed memory (`harness/poison.rs`).
 
 mod addresses;
 mod av_extra;
 mod cm;
 mod counters;
+mod early_free;
 mod harness;
 mod messages;
 mod mr;
+mod ops;
 mod options;
 mod raw_cq;
 mod tagged;
@@ -29,6 +33,7 @@ fn main() -> std::process::ExitCode {
     harness::register(&mut list);
     addresses::register(&mut list);
     raw_cq::register(&mut list);
+    ops::register(&mut list);
     options::register(&mut list);
     mr::register(&mut list);
     counters::register(&mut list);
@@ -36,5 +41,6 @@ fn main() -> std::process::ExitCode {
     cm::register(&mut list);
     messages::register(&mut list);
     tagged::register(&mut list);
+    early_free::register(&mut list);
     harness::main(list)
 }

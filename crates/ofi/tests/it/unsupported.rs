@@ -16,18 +16,27 @@ const fn no(
     versions: (Version, Option<Version>),
     reason: &'static str,
 ) -> Unsupported {
-    Unsupported {
-        case,
-        target,
-        versions,
-        reason,
-    }
+    Unsupported { case, target, versions, reason }
 }
+
+const NO_TAGS: &str = "udp has no tagged messages";
+const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_CQ_DATA";
 
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("messages::immediate_data", "udp::dgram", ALL, "cq_data_size is 0"),
+    no("messages::immediate_data", "sm2", SINCE_2, DATA_WITHOUT_FLAG),
+    no("messages::directed", "udp::dgram", ALL, "udp has no FI_DIRECTED_RECV"),
+    no("messages::too_long", "sockets::dgram", ALL, "its datagrams have no limit"),
+    no("tagged::by_tag", "udp::dgram", ALL, NO_TAGS),
+    no("tagged::ignored_bits", "udp::dgram", ALL, NO_TAGS),
+    no("tagged::injected_with_tag", "udp::dgram", ALL, NO_TAGS),
+    no("tagged::injected_with_tag", "sm2", SINCE_2, DATA_WITHOUT_FLAG),
+    no("tagged::tagged_vectors", "udp::dgram", ALL, NO_TAGS),
+    no("tagged::with_everything", "udp::dgram", ALL, NO_TAGS),
+    no("tagged::with_everything", "sm2", SINCE_2, DATA_WITHOUT_FLAG),
     no("counters::sends_and_receives_are_counted", "udp::dgram", ALL, NO_COUNTERS),
     no("counters::a_bound_counter_stays_open", "udp::dgram", ALL, NO_COUNTERS),
     no("av_extra::a_service_is_reachable", "shm", ALL, RESOLVES_NOTHING),

@@ -31,11 +31,7 @@ struct Expected {
 }
 
 const fn expected(provider: &'static str, kind: Kinds, from: Version) -> Expected {
-    Expected {
-        provider,
-        kind,
-        from,
-    }
+    Expected { provider, kind, from }
 }
 
 const V1_17: Version = Version::new(1, 17);
@@ -85,10 +81,8 @@ impl Target {
 
     /// Hints for this provider and kind, on the loopback address where it has such.
     pub fn hints(&self, caps: Caps) -> Hints {
-        let mut hints = Hints::new()
-            .provider(self.provider.as_str())
-            .endpoint_type(self.kind)
-            .caps(caps);
+        let mut hints =
+            Hints::new().provider(self.provider.as_str()).endpoint_type(self.kind).caps(caps);
         let mut node = None;
         let mut service = "0";
         for (key, value) in &self.hints {
@@ -115,20 +109,16 @@ impl Target {
         let list = match self.hints(caps).query() {
             Ok(list) => list,
             Err(error) if *error.kind() == ErrorKind::NotFound && caps != Caps::MSG => {
-                return Err(Stop::Unsupported(format!(
-                    "{} has not all of {caps}",
-                    self.provider
-                )));
+                return Err(Stop::Unsupported(format!("{} has not all of {caps}", self.provider)));
             }
             Err(error) => return Err(error.into()),
         };
         let best = list.iter().find(|info| info.provider() == self.provider);
         match best {
             Some(info) => Ok(info.clone()),
-            None if caps != Caps::MSG => Err(Stop::Unsupported(format!(
-                "{} has not all of {caps}",
-                self.provider
-            ))),
+            None if caps != Caps::MSG => {
+                Err(Stop::Unsupported(format!("{} has not all of {caps}", self.provider)))
+            }
             None => Err(Stop::Failed(format!(
                 "asked for {}, got {}",
                 self.provider,
@@ -149,23 +139,13 @@ impl Target {
 
     /// Ends the case as unsupported unless `offered`.
     pub fn require(&self, offered: bool, what: &str) -> Result<(), Stop> {
-        if offered {
-            Ok(())
-        } else {
-            Err(Stop::Unsupported(what.to_owned()))
-        }
+        if offered { Ok(()) } else { Err(Stop::Unsupported(what.to_owned())) }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}::{}::{}",
-            self.provider,
-            kind_name(self.kind),
-            self.threading
-        )
+        write!(f, "{}::{}::{}", self.provider, kind_name(self.kind), self.threading)
     }
 }
 
@@ -187,19 +167,14 @@ impl Matrix {
         let text = |name| std::env::var(name).unwrap_or_default();
         let hints = parse_hints(&text("OFI_TEST_HINTS"))?;
         // The version is libfabric's own word; without a library there is nothing to run on.
-        Hints::new()
-            .provider("no such provider")
-            .query()
-            .err()
-            .map_or(Ok(()), |error| match error.kind() {
+        Hints::new().provider("no such provider").query().err().map_or(
+            Ok(()),
+            |error| match error.kind() {
                 ErrorKind::Load => Err(error.to_string()),
                 _ => Ok(()),
-            })?;
-        Ok(Matrix::new(
-            &parse_providers(&text("OFI_TEST_PROVIDERS")),
-            &hints,
-            ofi::version(),
-        ))
+            },
+        )?;
+        Ok(Matrix::new(&parse_providers(&text("OFI_TEST_PROVIDERS")), &hints, ofi::version()))
     }
 
     fn new(
@@ -220,11 +195,7 @@ impl Matrix {
             .collect();
         for name in wanted {
             if !EXPECTED.iter().any(|e| e.provider == name) {
-                let kind = hints
-                    .get(name)
-                    .into_iter()
-                    .flatten()
-                    .find(|(key, _)| key == "type");
+                let kind = hints.get(name).into_iter().flatten().find(|(key, _)| key == "type");
                 let kind = match kind.map(|(_, value)| value.as_str()) {
                     Some("msg") => EndpointType::Msg,
                     Some("dgram") => EndpointType::Dgram,
@@ -237,16 +208,9 @@ impl Matrix {
     }
 
     pub(super) fn targets(&self, kinds: Kinds, threading: &'static str) -> Vec<Target> {
-        let fitting = self
-            .0
-            .iter()
-            .filter(|target| kinds != Kinds::NONE && kind_of(kinds) == target.kind);
-        fitting
-            .map(|target| Target {
-                threading,
-                ..target.clone()
-            })
-            .collect()
+        let fitting =
+            self.0.iter().filter(|target| kinds != Kinds::NONE && kind_of(kinds) == target.kind);
+        fitting.map(|target| Target { threading, ..target.clone() }).collect()
     }
 
     /// Why a case is known to be unsupported on the running version.
@@ -273,10 +237,7 @@ fn kind_of(kinds: Kinds) -> EndpointType {
 
 /// `shm,tcp;ofi_rxm`: provider names hold semicolons.
 fn parse_providers(text: &str) -> Vec<String> {
-    let names = text
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(str::to_owned).collect()
 }
 
@@ -287,11 +248,7 @@ fn parse_hints(text: &str) -> Result<BTreeMap<String, Vec<(String, String)>>, St
     let mut all: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut provider = String::new();
     let mut begun = String::new();
-    for part in text
-        .split(';')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
+    for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
         let Some((left, value)) = part.split_once('=') else {
             begun += part;
             begun.push(';');
@@ -305,9 +262,7 @@ fn parse_hints(text: &str) -> Result<BTreeMap<String, Vec<(String, String)>>, St
             None => left,
         };
         if provider.is_empty() || !KEYS.contains(&key) {
-            return Err(format!(
-                "OFI_TEST_HINTS: `{part}` in `{text}`; keys are {KEYS:?}"
-            ));
+            return Err(format!("OFI_TEST_HINTS: `{part}` in `{text}`; keys are {KEYS:?}"));
         }
         let hints = all.entry(provider.clone()).or_default();
         hints.push((key.to_owned(), value.to_owned()));
@@ -315,21 +270,14 @@ fn parse_hints(text: &str) -> Result<BTreeMap<String, Vec<(String, String)>>, St
     if begun.is_empty() {
         Ok(all)
     } else {
-        Err(format!(
-            "OFI_TEST_HINTS: `{text}` ends in a provider without a hint"
-        ))
+        Err(format!("OFI_TEST_HINTS: `{text}` ends in a provider without a hint"))
     }
 }
 
 /// The test of the knobs; the harness has no other place for unit tests.
 pub(super) fn check_parsing() {
     let hints = parse_hints("efa:domain=rdmap0s6;fabric=efa;tcp;ofi_rxm:node=::1").unwrap();
-    let of = |name: &str| {
-        hints[name]
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect::<Vec<_>>()
-    };
+    let of = |name: &str| hints[name].iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
     assert_eq!(of("efa"), ["domain=rdmap0s6", "fabric=efa"]);
     assert_eq!(of("tcp;ofi_rxm"), ["node=::1"]);
     assert!(parse_hints("domain=x").is_err());
@@ -339,17 +287,10 @@ pub(super) fn check_parsing() {
     let names = |wanted: &[&str], version| -> Vec<String> {
         let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
         let matrix = Matrix::new(&wanted, &hints, version);
-        matrix
-            .0
-            .iter()
-            .map(|t| format!("{}/{}", t.provider, kind_name(t.kind)))
-            .collect()
+        matrix.0.iter().map(|t| format!("{}/{}", t.provider, kind_name(t.kind))).collect()
     };
     assert_eq!(names(&[], V1_17).len(), EXPECTED.len() - 2);
     assert_eq!(names(&[], V2_0).len(), EXPECTED.len());
-    assert_eq!(
-        names(&["sockets"], V1_17),
-        ["sockets/msg", "sockets/rdm", "sockets/dgram"]
-    );
+    assert_eq!(names(&["sockets"], V1_17), ["sockets/msg", "sockets/rdm", "sockets/dgram"]);
     assert_eq!(names(&["efa"], V1_17), ["efa/rdm"]);
 }

@@ -6,12 +6,14 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod matrix;
 mod peer;
+mod poison;
 mod process;
 mod rig;
 
 pub use matrix::{Kinds, Target};
 pub use peer::{Parent, Peer};
-pub use rig::{LIMIT, Mode, Pair, Rig, pattern, progress_until};
+pub use process::{Detector, detector, rerun};
+pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, progress_until};
 
 use crate::harness::matrix::{Matrix, UNSUPPORTED};
 
@@ -44,6 +46,7 @@ pub struct Case {
     body: Body,
     seconds: u64,
     env: &'static [(&'static str, &'static str)],
+    bare: bool,
 }
 
 /// All cases.
@@ -71,6 +74,7 @@ impl List {
             body,
             seconds: SECONDS,
             env: &[],
+            bare: false,
         });
     }
 
@@ -84,12 +88,14 @@ impl List {
         self.change(name, |case| case.env = env);
     }
 
+    /// Changes the cases of this name: the case itself is started without `OFI_TEST_RUNNER`, because
+    /// all that matters happens in its roles.
+    pub fn bare(&mut self, name: &str) {
+        self.change(name, |case| case.bare = true);
+    }
+
     fn change(&mut self, name: &str, change: impl Fn(&mut Case)) {
-        let mut cases = self
-            .0
-            .iter_mut()
-            .filter(|case| case.name == name)
-            .peekable();
+        let mut cases = self.0.iter_mut().filter(|case| case.name == name).peekable();
         assert!(cases.peek().is_some(), "no case {name}");
         cases.for_each(change);
     }
@@ -128,6 +134,18 @@ macro_rules! cases {
 }
 pub(crate) use cases;
 
+/// The operation of a wait that expired, as it was to.
+macro_rules! expired {
+    ($wait:expr) => {
+        match $wait {
+            Err(ofi::WaitError::Expired(op)) => op,
+            Ok(_) => panic!("it was not to end yet"),
+            Err(ofi::WaitError::Failed(failed)) => panic!("{failed}"),
+        }
+    };
+}
+pub(crate) use expired;
+
 /// Runs the list, or in a child process the one case it was started for.
 pub fn main(list: List) -> ExitCode {
     let matrix = match Matrix::of_environment() {
@@ -141,12 +159,22 @@ pub fn main(list: List) -> ExitCode {
         return child(&list, &matrix, &name);
     }
     let mut trials = Vec::new();
+    let only = std::env::var("OFI_TEST_ONLY").unwrap_or_default();
+    let only: Vec<&str> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if let Some(name) = only.iter().find(|name| !list.0.iter().any(|c| c.name.starts_with(**name)))
+    {
+        eprintln!("OFI_TEST_ONLY: no case begins with {name}");
+        return ExitCode::FAILURE;
+    }
     for (name, case, _) in expand(&list, &matrix) {
+        if !only.is_empty() && !only.iter().any(|begin| name.starts_with(begin)) {
+            continue;
+        }
         let known = matrix.known_unsupported(&case.name, &name);
-        let (seconds, env) = (case.seconds, case.env);
+        let (seconds, env, bare) = (case.seconds, case.env, case.bare);
         let run = name.clone();
         trials.push(Trial::ignorable_test(name, move || {
-            judge(process::run(&run, seconds, env), known)
+            judge(process::run(&run, seconds, env, bare), known)
         }));
     }
     let mut arguments = Arguments::from_args();
@@ -250,9 +278,7 @@ fn a_crash_is_told(_: &Target) -> Verdict {
         Some(_) => std::process::abort(),
         None => {
             let ended = process::run_role("harness::a_crash_is_told", "crash", 30);
-            let Err(process::Ended::Failed(why)) = ended else {
-                panic!("{ended:?}")
-            };
+            let Err(process::Ended::Failed(why)) = ended else { panic!("{ended:?}") };
             assert!(why.contains("signal 6"), "{why}");
             Ok(())
         }
@@ -270,13 +296,8 @@ fn a_hang_is_told(_: &Target) -> Verdict {
         }
         None => {
             let ended = process::run_role("harness::a_hang_is_told", "hang", 1);
-            let Err(process::Ended::Failed(why)) = ended else {
-                panic!("{ended:?}")
-            };
-            assert!(
-                why.contains("time limit") && why.contains("last words"),
-                "{why}"
-            );
+            let Err(process::Ended::Failed(why)) = ended else { panic!("{ended:?}") };
+            assert!(why.contains("time limit") && why.contains("last words"), "{why}");
             Ok(())
         }
     }

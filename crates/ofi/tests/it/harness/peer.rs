@@ -22,10 +22,7 @@ impl Peer {
     pub fn start(role: &str) -> Result<Peer, Stop> {
         let case = process::wanted().expect("only a case starts a peer");
         let mut command = process::command(&case, Some(role))?;
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         Ok(Peer {
             to: child.stdin.take(),
             from: BufReader::new(child.stdout.take().expect("piped")),
@@ -80,11 +77,7 @@ impl Peer {
     pub fn finish(mut self) -> Result<(), Stop> {
         self.to = None;
         let status = self.child.wait()?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(Stop::Failed(format!("the peer: {status}")))
-        }
+        if status.success() { Ok(()) } else { Err(Stop::Failed(format!("the peer: {status}"))) }
     }
 }
 
@@ -144,11 +137,7 @@ fn read_line(from: &mut impl BufRead) -> Result<String, Stop> {
 }
 
 fn encode(address: &FabricAddress) -> String {
-    let hex: String = address
-        .bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = address.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{} {hex}", address.format().raw())
 }
 

@@ -2,12 +2,14 @@
 
 use std::{
     fs::File,
-    io::{Read, Seek, SeekFrom},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
+
+use super::poison::{FOUND, POISON};
 
 const CASE: &str = "OFI_IT_CASE";
 pub(super) const ROLE: &str = "OFI_IT_ROLE";
@@ -36,17 +38,66 @@ pub(super) fn wanted() -> Option<String> {
     std::env::var(CASE).ok()
 }
 
+/// What looks for writes to freed memory in this run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detector {
+    /// The allocator of the test binary.
+    Poison,
+    AddressSanitizer,
+    Valgrind,
+}
+
+impl Detector {
+    /// What it says when it has found something.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Detector::Poison => &[FOUND],
+            Detector::AddressSanitizer => &["ERROR: AddressSanitizer", "ERROR: LeakSanitizer"],
+            Detector::Valgrind => {
+                &["Invalid write of size", "Invalid read of size", "Syscall param ", "Invalid free"]
+            }
+        }
+    }
+}
+
+/// The build and the environment decide.
+pub fn detector() -> Detector {
+    // SAFETY: a look-up; the string ends in a NUL.
+    let asan = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__asan_region_is_poisoned".as_ptr()) };
+    if !asan.is_null() {
+        Detector::AddressSanitizer
+    } else if runner().is_some_and(|words| words.contains("valgrind")) {
+        Detector::Valgrind
+    } else {
+        Detector::Poison
+    }
+}
+
+fn runner() -> Option<String> {
+    std::env::var("OFI_TEST_RUNNER").ok().filter(|words| !words.trim().is_empty())
+}
+
 /// A command that runs a case of this binary, or one role of it.
 pub(super) fn command(case: &str, role: Option<&str>) -> std::io::Result<Command> {
+    let detector = detector();
+    let mut command = command_under(case, role, runner().as_deref())?;
+    // What the environment says goes first.
+    if std::env::var_os(POISON).is_none() {
+        command.env(POISON, if detector == Detector::Poison { "1" } else { "0" });
+    }
+    Ok(command)
+}
+
+fn command_under(case: &str, role: Option<&str>, runner: Option<&str>) -> std::io::Result<Command> {
     let own = std::env::current_exe()?;
-    let mut command = match std::env::var("OFI_TEST_RUNNER") {
-        Ok(runner) if !runner.trim().is_empty() => {
+    let mut command = match runner {
+        Some(runner) => {
             let mut words = runner.split_whitespace();
             let mut command = Command::new(words.next().unwrap_or_default());
             command.args(words).arg(own);
             command
         }
-        _ => Command::new(own),
+        None => Command::new(own),
     };
     command.envs(ENVIRONMENT.iter().copied()).env(CASE, case);
     match role {
@@ -56,18 +107,34 @@ pub(super) fn command(case: &str, role: Option<&str>) -> std::io::Result<Command
     Ok(command)
 }
 
-/// Runs a case.
-pub(super) fn run(case: &str, seconds: u64, env: &[(&str, &str)]) -> Result<(), Ended> {
-    let command = command(case, None).map(|mut command| {
-        command.envs(env.iter().copied());
-        command
-    });
-    run_command(command, seconds)
+/// Runs a case; `bare`, not under `OFI_TEST_RUNNER`.
+pub(super) fn run(case: &str, seconds: u64, env: &[(&str, &str)], bare: bool) -> Result<(), Ended> {
+    let command = if bare { command_under(case, None, None) } else { command(case, None) };
+    run_command(
+        command.map(|mut command| {
+            command.envs(env.iter().copied());
+            command
+        }),
+        seconds,
+    )
 }
 
 /// Runs a role of a case as if it were one.
 pub(super) fn run_role(case: &str, role: &str, seconds: u64) -> Result<(), Ended> {
     run_command(command(case, Some(role)), seconds)
+}
+
+/// Runs a role of this case under a detector, and tells how it failed if it did.
+pub fn rerun(role: &str, under: Detector) -> std::io::Result<Result<(), String>> {
+    const SECONDS: u64 = 30;
+    let case = wanted().expect("only a case runs a role");
+    let runner = runner().filter(|_| under == Detector::Valgrind);
+    let mut command = command_under(&case, Some(role), runner.as_deref())?;
+    command.env(POISON, if under == Detector::Poison { "1" } else { "0" });
+    Ok(match run_command(Ok(command), SECONDS) {
+        Ok(()) => Ok(()),
+        Err(Ended::Unsupported(text) | Ended::Failed(text)) => Err(text),
+    })
 }
 
 fn run_command(command: std::io::Result<Command>, seconds: u64) -> Result<(), Ended> {
@@ -88,18 +155,18 @@ fn run_command(command: std::io::Result<Command>, seconds: u64) -> Result<(), En
     // The case and all that it left running: the group lives as long as its leader is not reaped.
     kill_group(&child);
     let status = child.wait().map_err(broken)?;
+    let found = finding(&mut log).map_err(broken)?;
     let text = last_words(&mut log).map_err(broken)?;
+    if let Some(line) = found {
+        // Also where it was a peer's, which nobody waits for.
+        return Err(Ended::Failed(format!("{status}: {line}; its last output:\n{text}")));
+    }
     if in_time && status.success() {
         return Ok(());
     }
     if in_time && status.code() == Some(i32::from(UNSUPPORTED_CODE)) {
-        let line = text
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix(UNSUPPORTED_LINE));
-        return Err(Ended::Unsupported(
-            line.unwrap_or("no reason given").to_owned(),
-        ));
+        let line = text.lines().rev().find_map(|line| line.strip_prefix(UNSUPPORTED_LINE));
+        return Err(Ended::Unsupported(line.unwrap_or("no reason given").to_owned()));
     }
     let how = match (in_time, status.code(), status.signal()) {
         (false, ..) => format!("did not end within its time limit of {limit:?}"),
@@ -120,12 +187,7 @@ fn wait(child: &Child, limit: Duration) -> bool {
             // child to be reaped by its owner.
             let status = unsafe {
                 let mut info: libc::siginfo_t = std::mem::zeroed();
-                libc::waitid(
-                    libc::P_PID,
-                    pid,
-                    &raw mut info,
-                    libc::WEXITED | libc::WNOWAIT,
-                )
+                libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT)
             };
             if status == 0
                 || std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted
@@ -155,13 +217,23 @@ fn scratch_file() -> std::io::Result<File> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("ofi-it-{}-{count}.log", std::process::id());
     let path = std::env::temp_dir().join(name);
-    let file = File::options()
-        .read(true)
-        .append(true)
-        .create_new(true)
-        .open(&path)?;
+    let file = File::options().read(true).append(true).create_new(true).open(&path)?;
     std::fs::remove_file(path)?;
     Ok(file)
+}
+
+/// The first line that a detector has said.
+fn finding(log: &mut File) -> std::io::Result<Option<String>> {
+    let words = [Detector::Poison, Detector::AddressSanitizer, Detector::Valgrind];
+    let words: Vec<&str> = words.iter().flat_map(|detector| detector.words()).copied().collect();
+    log.seek(SeekFrom::Start(0))?;
+    for line in BufReader::new(log).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        if words.iter().any(|words| line.contains(words)) {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
 }
 
 /// The end of what a case said.

@@ -1,11 +1,17 @@
 //! What most cases begin with: a fabric, a domain, a queue, a vector, and two endpoints that know
 //! each other.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use ofi::{
-    Accepts, Address, AddressVector, Caps, CompletionQueue, Confined, Connectionless, Domain,
-    Endpoint, Fabric, Info, Shared, Threading,
+    Accepts, Address, AddressVector, Buf, BufMut, Caps, CompletionQueue, Confined, Connectionless,
+    Domain, Endpoint, Fabric, Info, Segments, Shared, Threading,
 };
 
 use super::{Stop, Target};
@@ -24,6 +30,7 @@ pub trait Mode:
     + Accepts<std::sync::Arc<[u8]>>
     + Accepts<[Vec<u8>; 2]>
     + Accepts<Vec<Vec<u8>>>
+    + Accepts<Tracked>
 {
     const SHARED: bool;
 }
@@ -33,6 +40,46 @@ impl Mode for Shared {
 }
 impl Mode for Confined {
     const SHARED: bool = false;
+}
+
+/// A buffer that tells when it is dropped, and where it is.
+#[derive(Debug)]
+pub struct Tracked {
+    bytes: Box<[u8]>,
+    dropped: Arc<AtomicBool>,
+}
+
+impl Tracked {
+    /// The buffer, and the flag that its drop raises.
+    pub fn new(bytes: Vec<u8>) -> (Tracked, Arc<AtomicBool>) {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&dropped);
+        (Tracked { bytes: bytes.into(), dropped }, flag)
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+// SAFETY: the bytes are on the heap, initialised, and owned by this value alone.
+unsafe impl Buf for Tracked {
+    fn segments(&self, list: &mut Segments) {
+        list.push(self.bytes.as_ptr().cast_mut(), self.bytes.len());
+    }
+}
+
+// SAFETY: as for `Buf`; nobody else has the bytes.
+unsafe impl BufMut for Tracked {
+    fn segments_mut(&mut self, list: &mut Segments) {
+        list.push(self.bytes.as_mut_ptr(), self.bytes.len());
+    }
 }
 
 /// One of each object, and no endpoint yet.
@@ -64,10 +111,7 @@ impl<T: Mode> Rig<T> {
     /// An endpoint on the rig's queue and vector.
     pub fn endpoint<K: Connectionless>(&self) -> Result<Endpoint<K, T>, Stop> {
         let builder = self.domain.endpoint::<K>(&self.info);
-        Ok(builder
-            .address_vector(&self.av)
-            .completion_queue(&self.cq)
-            .enable()?)
+        Ok(builder.address_vector(&self.av).completion_queue(&self.cq).enable()?)
     }
 }
 
@@ -89,13 +133,7 @@ impl<K: Connectionless, T: Mode> Pair<K, T> {
         let (a, b) = (rig.endpoint()?, rig.endpoint()?);
         let to_a = rig.av.insert(&a.name()?)?;
         let to_b = rig.av.insert(&b.name()?)?;
-        Ok(Pair {
-            a,
-            b,
-            to_a,
-            to_b,
-            rig,
-        })
+        Ok(Pair { a, b, to_a, to_b, rig })
     }
 
     /// One message each way has been through: connections are made.
@@ -127,7 +165,5 @@ pub fn progress_until<T: Threading>(
 
 /// `len` bytes that differ from their neighbours, and from another seed's.
 pub fn pattern(len: usize, seed: u8) -> Vec<u8> {
-    (0..len)
-        .map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8) ^ seed)
-        .collect()
+    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8) ^ seed).collect()
 }
