@@ -1,4 +1,110 @@
-//! libfabric for Rust.
+//! [libfabric](https://ofiwg.github.io/libfabric/) for Rust: messages between machines over
+//! InfiniBand, EFA, Slingshot, Omni-Path, shared memory or plain TCP, with owned buffers, in safe
+//! code. It starts no thread, knows no async runtime, and blocks only where the name says so.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use ofi::{Domain, EndpointType, Fabric, Hints, Rdm};
+//!
+//! // Reliable datagrams over TCP on this host: `tcp;ofi_rxm` on libfabric 1.17, `tcp` on 2.x.
+//! let hints = Hints::new().provider("tcp").endpoint_type(EndpointType::Rdm);
+//! let info = hints.node("127.0.0.1").source().query()?.into_best();
+//!
+//! let fabric = Fabric::open(&info)?;
+//! let domain: Domain = fabric.domain(&info)?;
+//! let queue = domain.completion_queue().open()?;
+//! let peers = domain.address_vector().open()?;
+//!
+//! // A builder takes all that an endpoint must have, so that there is no half-made one.
+//! let builder = domain.endpoint::<Rdm>(&info);
+//! let endpoint = builder.address_vector(&peers).completion_queue(&queue).enable()?;
+//!
+//! // A peer would send its name over; this endpoint talks to itself.
+//! let peer = peers.insert(&endpoint.name()?)?;
+//!
+//! let receive = endpoint.recv(vec![0; 64]).post()?;
+//! endpoint.send("hello", peer).wait(Duration::from_secs(10))?;
+//! let (received, buffer) = receive.wait(Duration::from_secs(10))?;
+//! assert_eq!(&buffer[..received.len()], b"hello");
+//! # Ok::<(), ofi::Error>(())
+//! ```
+//!
+//! # The shape
+//!
+//! ```text
+//! Hints -- query --> InfoList --> Info
+//!                                  |
+//!        Fabric::open(&info) <-----+
+//!          |
+//!          +-- EventQueue, PassiveEndpoint      connections: ConnRequest, Connecting
+//!          +-- Domain
+//!                +-- CompletionQueue            hands each completion to its operation
+//!                +-- AddressVector              FabricAddress in, Address out
+//!                +-- MemoryRegion, Counter
+//!                +-- Endpoint<K, T>             K: Rdm, Dgram, Msg
+//!                      |
+//!                      +-- send, recv --> Operation: inert, options chain
+//!                                           .post()         an Op on its way, or the buffer back
+//!                                           .await          queues where there is no room
+//!                                           .wait(timeout)  the same, blocking
+//!                                           .inject()       a copy, nothing to wait for
+//! ```
+//!
+//! `T` says what threads may do: with [`Shared`], the default, any thread may use any object; with
+//! [`Confined`] objects stay on their thread, and a message costs no atomic operation.
+//!
+//! Whoever waits drives the queue: [`Op::wait`], [`block_on`], an `.await` each time it is polled.
+//! A future that stays pending is woken when somebody drives its queue. Under another executor
+//! that somebody is [`CompletionQueue::driver`], or a task of yours that calls
+//! [`CompletionQueue::progress`] when [`CompletionQueue::fd`] is readable.
+//!
+//! # Safety, in five sentences
+//!
+//! An operation owns its buffer from the post to its completion: dropping, forgetting or timing out
+//! its future frees nothing that the provider may still touch. The buffer comes back with the
+//! result, and with an error, too; where the provider may still have it, a [`Held`] comes instead,
+//! which yields it once a completion or the closed endpoint has freed it, and never for a cancel or
+//! for time alone. Reading a queue hands every completion to the operation it belongs to, and length,
+//! tag, data and source are what the completion says, not what was asked for. An address is checked
+//! against its vector before the provider sees it, a capability against what the endpoint was opened
+//! with, and what is missing is an [`ErrorKind`], never a crash. Objects keep what they stand on open,
+//! so that any order of drops is right; where a provider is known to crash in a close, the object
+//! and its buffers are leaked on purpose, and [`leaked`] counts them.
+//!
+//! `unsafe` is left to those who ask for it: an own buffer type ([`Buf`], [`BufMut`]), posts with a
+//! context of one's own ([`RawEndpoint`], [`RawCompletionQueue`]), a mode that lets peers write
+//! anywhere ([`Hints::offer_virt_addr_to_shm`]), and C calls on what `as_raw` gives.
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `bytes` (default) | `Bytes` and `BytesMut` as buffers |
+//! | `tracing` (default) | libfabric's messages as `tracing` events ([`log`]), and this crate's own about what could not be released |
+//! | `dlopen` | builds with no libfabric present, loads `libfabric.so.1` at run time |
+//!
+//! Without `dlopen`, pkg-config finds libfabric 1.17 or newer at build time, and the program runs on
+//! that version and every later one.
+//!
+//! # Where things are
+//!
+//! | for | see |
+//! |---|---|
+//! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
+//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
+//! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
+//! | operations | [`SendOp`], [`RecvOp`], [`Op`], [`Received`], [`Failed`], [`Held`] |
+//! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
+//! | what providers do wrong | [`QUIRKS`] |
+//! | a C name | search for it: every wrapper carries it as an alias |
+//!
+//! # Not wrapped yet
+//!
+//! RMA and remote access to memory; atomics; multi-receive, peek and claim; scalable endpoints and
+//! shared contexts; poll sets and wait sets; multicast and collectives; triggered and deferred work;
+//! sub-regions, device memory and dmabuf; profiling. All of it is in `ofi-sys`, and every object here
+//! has `as_raw`.
 
 mod abi;
 mod attr;
@@ -68,3 +174,8 @@ pub use raw_cq::{
 pub use threading::{Accepts, Confined, Shared, Threading};
 pub use version::{Version, version};
 pub use wait::block_on;
+
+/// The examples of the front page run, too.
+#[doc = include_str!("../../../README.md")]
+#[cfg(doctest)]
+struct ReadmeDoctests;
