@@ -597,3 +597,32 @@ impl<T: Threading> fmt::Debug for Closed<'_, T> {
         f.debug_struct("Closed").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Event, NextRequest, PassiveEndpoint};
+
+    #[test]
+    fn shared_objects_go_to_any_thread() {
+        fn any_thread<X: Send + Sync>() {}
+        any_thread::<EventQueue<Shared>>();
+        any_thread::<PassiveEndpoint<Shared>>();
+        any_thread::<NextRequest<'_, Shared>>();
+        any_thread::<ConnRequest<Shared>>();
+        any_thread::<Connecting<Shared>>();
+        any_thread::<ConnectError<Shared>>();
+        any_thread::<Closed<'_, Shared>>();
+        any_thread::<Refused>();
+        any_thread::<Event>();
+    }
+
+    // rule: C2
+    #[test]
+    fn private_data_has_a_limit() {
+        assert!(check_data("x", b"four", 4).is_ok());
+        let error = check_data("x", b"fours", 4).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::TooLarge { limit: 4 });
+        assert!(param(b"").0.is_null());
+    }
+}

@@ -24,11 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ofi_sys::fid_eq;
+use ofi_sys::{fid_eq, fid_pep};
 
 use crate::{
-    Error, Result,
+    Error, Info, Result,
     cq::Deferred,
+    endpoint::address_of,
     error::check,
     fabric::FabricCore,
     object::{CloseError, Owned},
@@ -66,6 +67,15 @@ impl<T: Threading> Clone for EventQueue<T> {
 /// What keeps a queue open: its handles and the objects bound to it.
 pub(crate) struct EqOpen<T: Threading> {
     pub(crate) core: Arc<EqCore<T>>,
+    parked: Mutex<Vec<Parked<T>>>,
+}
+
+/// A passive endpoint that this crate's user has closed and the provider must not close before the
+/// queue is read no more: it keeps pointers to it in connections whose request is on its way.
+struct Parked<T> {
+    // Closed first: fields are dropped in order.
+    fid: Arc<Owned<fid_pep, T>>,
+    info: Info,
 }
 
 /// What those who wait keep in memory; closed or not.
@@ -252,10 +262,32 @@ impl<T: Threading> Source for EqCore<T> {
 }
 
 impl<T: Threading> EqOpen<T> {
+    /// Keeps a passive endpoint open until the queue closes.
+    pub(crate) fn park(&self, fid: Arc<Owned<fid_pep, T>>, info: Info) {
+        mail::lock(&self.parked).push(Parked { fid, info });
+    }
+
+    /// A parked passive endpoint that listens where `info` says, for a new one to take over.
+    pub(crate) fn unpark(&self, info: &Info) -> Option<(Arc<Owned<fid_pep, T>>, Info)> {
+        let mut parked = mail::lock(&self.parked);
+        let at = parked.iter().position(|parked| {
+            let name = address_of(|buffer, length| {
+                // SAFETY: open, and it listens; `length` bytes may be written.
+                unsafe { ofi_sys::fi_getname(parked.fid.as_fid(), buffer, length) }
+            });
+            parked.info.address_format() == info.address_format()
+                && name.is_ok_and(|name| info.src_addr() == Some(&name[..]))
+        })?;
+        let found = parked.swap_remove(at);
+        Some((found.fid, found.info))
+    }
+
     fn close(&self) -> Result<()> {
         let result = {
             let mut reader = self.core.reader.lock();
             reader.open = false;
+            // Nothing is read any more, so nothing looks at them any more.
+            mail::lock(&self.parked).clear();
             self.core.fid.close()
         };
         self.core.parkers.signal();

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -19,6 +22,7 @@ use crate::{
     },
     error::{Needs, check},
     object::{CloseError, Owned, forked, refuse_fork},
+    quirks::{Defect, quirk},
     threading::{Shared, Threading},
     wait,
 };
@@ -86,6 +90,10 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
             return Err(Error::invalid(NAME, "the info has no source address to listen at")
                 .hint("ask for it in the hints: node, service and `source`"));
         }
+        if let Some((fid, info)) = eq.0.unpark(&self.info) {
+            // It listens already, as the same info says.
+            return Ok(PassiveEndpoint::open(fid, info, eq));
+        }
         // Stays alive as long as the endpoint (fault 14), and is nobody else's.
         let info = self.info.duplicate()?;
         let mut fid = std::ptr::null_mut();
@@ -117,15 +125,11 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
                 _ => error,
             })?;
         }
-        // SAFETY: open. Asking a passive endpoint for this option is safe on every provider.
-        let data_size = unsafe { cm::data_size(fid.as_fid()) };
-        let door = Arc::new(Door::default());
-        let core = PepCore { fid, door: Arc::clone(&door), data_size, eq: eq.0, info };
-        core.eq.core.hold().enter(core.fid.as_fid(), Mailbox::Door(door), data_size);
-        // From here on `PepCore` closes it, and strikes it off the queue's list.
+        let endpoint = PassiveEndpoint::open(Arc::new(fid), info, eq);
         // SAFETY: open and bound to its event queue.
-        check(i64::from(unsafe { ofi_sys::fi_listen(core.fid.as_ptr()) }), "fi_listen")?;
-        Ok(PassiveEndpoint(Arc::new(core)))
+        let status = unsafe { ofi_sys::fi_listen(endpoint.as_raw()) };
+        check(i64::from(status), "fi_listen")?;
+        Ok(endpoint)
     }
 }
 
@@ -146,8 +150,9 @@ impl<T: Threading> Clone for PassiveEndpoint<T> {
 
 /// What keeps a passive endpoint open: its handles and the requests that came to it.
 pub(crate) struct PepCore<T: Threading> {
-    // Closed in `Drop`; the fields it stands on go after it.
-    fid: Owned<fid_pep, T>,
+    // Closed in `Drop`, or parked in the queue; the fields it stands on go after it.
+    fid: Arc<Owned<fid_pep, T>>,
+    closed: AtomicBool,
     door: Arc<Door>,
     /// The most private data, in bytes.
     pub(crate) data_size: usize,
@@ -156,6 +161,24 @@ pub(crate) struct PepCore<T: Threading> {
 }
 
 impl<T: Threading> PassiveEndpoint<T> {
+    /// A handle to an endpoint that is bound to `eq`, in whose list it enters. From here on its
+    /// core closes it and strikes it off.
+    fn open(fid: Arc<Owned<fid_pep, T>>, info: Info, eq: EventQueue<T>) -> Self {
+        // SAFETY: open. Asking a passive endpoint for this option is safe on every provider.
+        let data_size = unsafe { cm::data_size(fid.as_fid()) };
+        let door = Arc::new(Door::default());
+        let mailbox = Mailbox::Door(Arc::clone(&door));
+        eq.0.core.hold().enter(fid.as_fid(), mailbox, data_size);
+        PassiveEndpoint(Arc::new(PepCore {
+            fid,
+            closed: AtomicBool::new(false),
+            door,
+            data_size,
+            eq: eq.0,
+            info,
+        }))
+    }
+
     /// Blocks for the next connection request, driving the event queue; `None` if none came
     /// within `timeout`.
     ///
@@ -170,15 +193,13 @@ impl<T: Threading> PassiveEndpoint<T> {
         let (_, waker) = wait::Parker::current();
         let mut key = None;
         let mut found = None;
-        // Another thread may dispatch the request while we sleep: it wakes us.
-        core.door.register(&mut key, &waker);
         wait::park_until(
             &[&*core.eq.core],
             &mut |_| {
+                // Another thread may dispatch the request while we sleep: it wakes us. The waker
+                // goes in before the look, and again where another's request took it.
+                core.door.register(&mut key, &waker);
                 found = core.door.next();
-                if found.is_none() {
-                    core.door.register(&mut key, &waker);
-                }
                 found.is_some()
             },
             deadline,
@@ -228,6 +249,10 @@ impl<T: Threading> PassiveEndpoint<T> {
 
     /// Closes it now; requests that nobody asked for are rejected.
     ///
+    /// On `tcp`, where a request that is on its way would meet freed memory, the provider's object
+    /// stays open until the event queue closes: what comes meanwhile is rejected, and the address
+    /// is free for a new listener of the same queue only.
+    ///
     /// # Errors
     ///
     /// Gives the handle back if others hold it, or a request was not answered yet.
@@ -255,10 +280,10 @@ impl<T: Threading> Future for NextRequest<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let core = self.core;
-        // The waker goes in before the last look: a request that comes in between calls it.
-        core.door.register(&mut self.key, context.waker());
         let found = core.door.next().or_else(|| {
             core.eq.core.progress();
+            // The waker goes in before the last look: a request that comes in between calls it.
+            core.door.register(&mut self.key, context.waker());
             core.door.next()
         });
         match found {
@@ -267,8 +292,6 @@ impl<T: Threading> Future for NextRequest<'_, T> {
                 Poll::Ready(arrival.map(|arrival| ConnRequest::new(core, arrival)))
             }
             None => {
-                // Driving may have woken, and taken, our own waker for another's request.
-                core.door.register(&mut self.key, context.waker());
                 wait::note_source(&core.eq.core);
                 Poll::Pending
             }
@@ -294,7 +317,7 @@ impl<T: Threading> PepCore<T> {
     }
 
     fn close(&self) -> Result<()> {
-        if self.fid.is_closed() {
+        if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         if forked() {
@@ -306,15 +329,21 @@ impl<T: Threading> PepCore<T> {
             let mut reader = self.eq.core.hold();
             // What has arrived by now is rejected while that can be done.
             self.eq.core.read_all(&mut reader, &mut woken);
-            for arrival in self.door.drain() {
+            for arrival in self.door.shut() {
                 // The peer learns it from the closed connection otherwise.
                 let _ = self.reject(&arrival.handle, &[]);
             }
-            let result = self.fid.close();
-            if result.is_ok() {
-                self.eq.core.leave(&mut reader, self.fid.as_fid(), &mut woken);
+            if quirk(self.info.provider(), Defect::ListenerDangles).is_some() {
+                // It stays in the queue's list: from here on what comes is rejected.
+                self.eq.park(Arc::clone(&self.fid), self.info.clone());
+                (Ok(()), Default::default())
+            } else {
+                let result = self.fid.close();
+                if result.is_ok() {
+                    self.eq.core.leave(&mut reader, self.fid.as_fid(), &mut woken);
+                }
+                (result, self.door.shut())
             }
-            (result, self.door.drain())
         };
         // Came in between: the info is freed, the provider keeps its end.
         drop(left);

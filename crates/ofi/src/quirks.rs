@@ -21,6 +21,9 @@ pub enum Defect {
     ShutdownClosesTwice,
     /// No FI_SHUTDOWN for a connection whose peer goes while it is being accepted.
     ShutdownLost,
+    /// Reading the event queue crashes when a request comes in for a listener that was closed after
+    /// the connection was accepted by the system.
+    ListenerDangles,
     /// `fi_av_insertsym` writes the number of every address to the same place.
     SymmetricOverwrites,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
@@ -132,6 +135,15 @@ pub const QUIRKS: &[Quirk] = &[
         until: None,
         defect: Defect::SymmetricOverwrites,
         text: "fi_av_insertsym writes the number of each address over that of the one before",
+    },
+    Quirk {
+        id: 11,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::ListenerDangles,
+        text: "after fi_close of a listener, reading its event queue uses the freed listener when a \
+               request arrives on a connection that was begun before",
     },
 ];
 

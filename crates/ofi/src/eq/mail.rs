@@ -123,6 +123,8 @@ struct DoorState {
     failed: VecDeque<Error>,
     /// Nothing more will come.
     broken: Option<Error>,
+    /// The passive endpoint is closed: what still comes is rejected.
+    shut: bool,
     wakers: Wakers,
 }
 
@@ -155,10 +157,10 @@ impl Handle {
 pub(super) const ARRIVALS: usize = 4096;
 
 impl Door {
-    /// Gives the request back where too many wait already.
+    /// Gives the request back where too many wait already, or nobody asks any more.
     pub(super) fn arrived(&self, arrival: Arrival, woken: &mut Vec<Waker>) -> Option<Arrival> {
         let mut state = lock(&self.0);
-        if state.arrived.len() >= ARRIVALS {
+        if state.shut || state.arrived.len() >= ARRIVALS {
             return Some(arrival);
         }
         state.arrived.push_back(arrival);
@@ -195,9 +197,11 @@ impl Door {
         state.broken.clone().map(Err)
     }
 
-    /// All that nobody fetched.
-    pub(crate) fn drain(&self) -> VecDeque<Arrival> {
-        std::mem::take(&mut lock(&self.0).arrived)
+    /// Nobody will ask any more: all that nobody fetched.
+    pub(crate) fn shut(&self) -> VecDeque<Arrival> {
+        let mut state = lock(&self.0);
+        state.shut = true;
+        std::mem::take(&mut state.arrived)
     }
 
     pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {

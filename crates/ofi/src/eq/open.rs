@@ -16,12 +16,7 @@ pub struct EventQueueBuilder<T: Threading> {
 
 impl<T: Threading> EventQueueBuilder<T> {
     pub(crate) fn new(fabric: &Fabric) -> Self {
-        EventQueueBuilder {
-            fabric: fabric.clone(),
-            size: 0,
-            fd: true,
-            threading: PhantomData,
-        }
+        EventQueueBuilder { fabric: fabric.clone(), size: 0, fd: true, threading: PhantomData }
     }
 
     /// How many events the queue holds at least; 0, the default, leaves it to the provider.
@@ -63,7 +58,7 @@ impl<T: Threading> EventQueueBuilder<T> {
             unsolicited_lost: AtomicU64::new(0),
             parkers: Parkers::default(),
         });
-        Ok(EventQueue(Arc::new(EqOpen { core })))
+        Ok(EventQueue(Arc::new(EqOpen { core, parked: Mutex::default() })))
     }
 
     /// With a descriptor if that was wanted and the provider really gives one.

@@ -13,23 +13,23 @@ use ofi::{
     Fabric, FabricAddress, Info, Msg, PassiveEndpoint, Scope, Shared, block_on,
 };
 
-use crate::harness::{LIMIT, List, Mode, Parent, Peer, Stop, Target, Verdict, cases, pattern};
+use crate::harness::{
+    Kinds, LIMIT, List, Mode, Parent, Peer, Stop, Target, Verdict, cases, pattern,
+};
 
 pub fn register(list: &mut List) {
     cases!(list, msg:
         exchange largest_private_data private_data_too_long
-        rejected_with_a_reason rejected_by_drop listener_closes nobody_listens
+        rejected_with_a_reason rejected_by_drop listener_closes listener_dangles nobody_listens
         shut_down peer_closes expires_and_goes_on dropped_midway requests_in_order
-        no_stale_events hundred_connections futures misuse close_in_use two_processes peer_killed
+        no_stale_events waits hundred_connections futures misuse close_in_use two_processes peer_killed
     );
     cases!(list, msg: descriptor_closed_twice);
-    list.push(
-        module_path!(),
-        "woken_by_another_thread",
-        crate::harness::Kinds::MSG,
-        "shared",
-        woken_by_another_thread,
-    );
+    let shared: [(&str, fn(&Target) -> Verdict); 2] =
+        [("woken_by_another_thread", woken_by_another_thread), ("signalled", signalled)];
+    for (name, body) in shared {
+        list.push(module_path!(), name, Kinds::MSG, "shared", body);
+    }
     list.limit("cm::hundred_connections", 120);
 }
 
@@ -59,11 +59,7 @@ impl<T: Mode> Rig<T> {
     }
 
     fn listen(&self) -> Result<PassiveEndpoint<T>, Stop> {
-        Ok(self
-            .fabric
-            .passive_endpoint(&self.info)
-            .event_queue(&self.eq)
-            .listen()?)
+        Ok(self.fabric.passive_endpoint(&self.info).event_queue(&self.eq).listen()?)
     }
 
     fn builder(&self) -> ofi::EndpointBuilder<Msg, T> {
@@ -115,7 +111,8 @@ fn refusal<T: Mode>(result: Result<Connected<T>, ConnectError<T>>) -> ofi::Refus
 
 /// Private data both ways, addresses, messages; a receive posted before there is a connection.
 ///
-/// Faults 14 (the info that the listener was opened with is gone), 16, 26.
+/// Faults 14 (the info that the listener was opened with is gone), 16, 26; hole 8 (a request's info
+/// has one owner).
 // rule: C1, C3, A7, D5
 fn exchange<T: Mode>(t: &Target) -> Verdict {
     let mut rig = Rig::<T>::open(t)?;
@@ -128,10 +125,7 @@ fn exchange<T: Mode>(t: &Target) -> Verdict {
     let connecting = rig.connect(&address, b"who I am")?;
     let early = connecting.recv(vec![0; 32]).post()?;
     let request = next(&listener)?;
-    assert!(
-        request.private_data().starts_with(b"who I am"),
-        "{request:?}"
-    );
+    assert!(request.private_data().starts_with(b"who I am"), "{request:?}");
     let info = request.info().clone();
     let accepting = request.accept(rig.builder(), b"welcome")?;
     let (b, none) = accepting.wait(LIMIT)?;
@@ -145,15 +139,9 @@ fn exchange<T: Mode>(t: &Target) -> Verdict {
     for len in [1, 1000, 1 << 20] {
         talk(&a, &b, len)?;
     }
-    assert_eq!(
-        info.dest_socket_addr().map(|a| a.ip()),
-        Some([127, 0, 0, 1].into())
-    );
+    assert_eq!(info.dest_socket_addr().map(|a| a.ip()), Some([127, 0, 0, 1].into()));
     assert_eq!(a.peer_name()?.socket_addr(), address.socket_addr());
-    assert_eq!(
-        b.peer_name()?.socket_addr().map(|a| a.ip()),
-        Some([127, 0, 0, 1].into())
-    );
+    assert_eq!(b.peer_name()?.socket_addr().map(|a| a.ip()), Some([127, 0, 0, 1].into()));
     assert!(!a.is_shut_down() && !b.is_shut_down());
     assert!(rig.eq.unsolicited().is_none());
     Ok(())
@@ -259,6 +247,59 @@ fn listener_closes<T: Mode>(t: &Target) -> Verdict {
     Ok(())
 }
 
+/// A listener closes while a request is on its way: the request is refused, and a new listener of the
+/// same queue gets the address. In a process of its own: where the provider's listener itself is
+/// closed then, reading the queue crashes.
+// quirk: 11
+fn listener_dangles<T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t)?;
+    let other: EventQueue<T> = rig.fabric.event_queue().open()?;
+    let listener = rig.listen()?;
+    let address = listener.name()?;
+    let connecting = rig.builder().event_queue(&other).connect(&address, b"")?;
+    // The system has the connection; the request is sent when the client's queue is read.
+    let read_a_little = |eq: &EventQueue<T>| eq.wait(Duration::from_millis(50));
+    read_a_little(&rig.eq)?;
+    if Parent::role().is_some() {
+        // SAFETY: none: what is shown is that the provider's own object may not be closed here.
+        unsafe { ofi_sys::fi_close(listener.as_raw().cast()) };
+        std::mem::forget(listener);
+        // Whatever the size of what was freed, something else is there now.
+        let poison: Vec<Vec<u8>> =
+            (2..80).flat_map(|size| vec![vec![0xAA_u8; size * 16 - 8]; 16]).collect();
+        for _ in 0..5 {
+            read_a_little(&other)?;
+            read_a_little(&rig.eq)?;
+        }
+        drop(poison);
+        std::process::exit(0);
+    }
+    if ofi::quirk(&t.provider, ofi::Defect::ListenerDangles).is_none() {
+        return Ok(());
+    }
+    assert!(Peer::start("raw")?.finish().is_err(), "closing a listener is safe now");
+    drop(listener);
+    let deadline = Instant::now() + LIMIT;
+    let mut connecting = connecting;
+    let refused = loop {
+        rig.eq.progress()?;
+        connecting = match connecting.wait(Duration::from_millis(5)) {
+            Err(ConnectError::Expired(connecting)) => connecting,
+            ended => break refusal(ended),
+        };
+        assert!(Instant::now() < deadline, "neither refused nor connected");
+    };
+    assert_eq!(*refused.error.kind(), ErrorKind::Peer);
+    // The address is still there, for the same queue.
+    let socket = address.socket_addr().expect("an IP provider");
+    let hints = t.hints(Caps::MSG).node("127.0.0.1").service(socket.port().to_string());
+    let info = hints.source().query()?.into_best();
+    let listener = rig.fabric.passive_endpoint(&info).event_queue(&rig.eq).listen()?;
+    assert_eq!(listener.name()?.socket_addr(), Some(socket));
+    let [a, b] = rig.pair(&listener)?;
+    talk(&a, &b, 10)
+}
+
 /// A port where nobody listens: an error that says so, at once or from the queue.
 fn nobody_listens<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
@@ -285,12 +326,8 @@ fn shut_down<T: Mode>(t: &Target) -> Verdict {
     let own = a.recv(vec![2; 64]).post()?;
     match a.shutdown() {
         Err(error) if t.provider == "sockets" => {
-            assert!(
-                matches!(error.kind(), ErrorKind::Unsupported { .. }),
-                "{error}"
-            );
-            a.close(LIMIT)
-                .map_err(|error| Stop::Failed(error.to_string()))?;
+            assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+            a.close(LIMIT).map_err(|error| Stop::Failed(error.to_string()))?;
         }
         result => {
             result?;
@@ -302,15 +339,11 @@ fn shut_down<T: Mode>(t: &Target) -> Verdict {
             drop(a);
         }
     }
-    assert!(
-        b.wait_closed(LIMIT),
-        "the end of the connection was not seen"
-    );
+    assert!(b.wait_closed(LIMIT), "the end of the connection was not seen");
     assert!(b.is_shut_down());
     block_on(b.closed());
     b.shutdown()?;
-    b.close(Duration::from_secs(1))
-        .map_err(|error| Stop::Failed(error.to_string()))?;
+    b.close(Duration::from_secs(1)).map_err(|error| Stop::Failed(error.to_string()))?;
     for (op, byte) in [(waiting, 1), (own, 2)] {
         let failed = match op.wait(LIMIT) {
             Err(ofi::WaitError::Failed(failed)) => failed,
@@ -422,8 +455,7 @@ fn requests_in_order<T: Mode>(t: &Target) -> Verdict {
             assert_eq!(refusal(ours.wait(LIMIT)).data[0], i);
         }
     }
-    open.chunks(2)
-        .try_for_each(|pair| talk(&pair[0], &pair[1], 33))
+    open.chunks(2).try_for_each(|pair| talk(&pair[0], &pair[1], 33))
 }
 
 /// What is in the queue for an endpoint that closed never reaches the next at its address.
@@ -432,13 +464,14 @@ fn no_stale_events<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
     let address = listener.name()?;
-    let mut addresses = std::collections::HashSet::new();
+    let mut closed = std::collections::HashSet::new();
     let mut again = 0;
     for round in 0..20 {
         let connecting = rig.connect(&address, b"")?;
         let accepting = next(&listener)?.accept(rig.builder(), b"")?;
         let (b, _) = accepting.wait(LIMIT)?;
         // Its FI_CONNECTED, perhaps an FI_SHUTDOWN, may still be in the queue.
+        closed.insert(b.as_raw() as usize);
         drop(b);
         drop(connecting);
         let fresh = rig.connect(&address, b"")?;
@@ -451,12 +484,67 @@ fn no_stale_events<T: Mode>(t: &Target) -> Verdict {
         let (b, _) = accepting.wait(LIMIT)?;
         let (a, _) = fresh.wait(LIMIT)?;
         assert!(!a.is_shut_down() && !b.is_shut_down());
-        again += usize::from(!addresses.insert(a.as_raw() as usize));
+        for end in [&a, &b] {
+            again += usize::from(closed.contains(&(end.as_raw() as usize)));
+        }
         talk(&a, &b, 16)?;
     }
-    drop(listener);
     assert!(again > 0, "no address came back: the case shows nothing");
     assert!(rig.eq.unsolicited().is_none());
+    Ok(())
+}
+
+/// Waiting for the queue itself: a deadline, the descriptor, an event, a signal.
+// rule: W1, W2, W3
+fn waits<T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t)?;
+    let listener = rig.listen()?;
+    let begun = Instant::now();
+    assert!(!rig.eq.wait(Duration::from_millis(30))?);
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+    assert_eq!(rig.eq.progress()?, 0);
+
+    // A client with a queue of its own, in a process of its own.
+    if Parent::role().is_some() {
+        let parent = Parent::new();
+        let address = parent.hear_address()?;
+        let refused = refusal(rig.connect(&address, b"")?.wait(LIMIT));
+        assert_eq!(*refused.error.kind(), ErrorKind::Peer);
+        return Ok(());
+    }
+    let mut peer = Peer::start("client")?;
+    peer.say_address(&listener.name()?)?;
+    let fd = rig.eq.fd().expect("both providers have one");
+    let deadline = Instant::now() + LIMIT;
+    let request = loop {
+        // Read, ask, sleep: what a runtime does.
+        rig.eq.progress()?;
+        if let Some(request) = listener.next_request(Duration::ZERO)? {
+            break request;
+        }
+        if rig.eq.try_wait() {
+            let mut polled = libc::pollfd {
+                fd: std::os::fd::AsRawFd::as_raw_fd(&fd),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one entry, ours.
+            unsafe { libc::poll(&raw mut polled, 1, 1000) };
+        }
+        assert!(Instant::now() < deadline, "no request came");
+    };
+    request.reject(b"")?;
+    peer.finish()?;
+
+    // Without a descriptor it waits all the same.
+    let bare: EventQueue<T> = rig.fabric.event_queue().wait_fd(false).size(16).open()?;
+    assert!(bare.fd().is_none() && !bare.try_wait());
+    assert!(!bare.wait(Duration::from_millis(5))?);
+    let builder = rig.fabric.passive_endpoint(&rig.info).event_queue(&bare);
+    let listener = builder.listen()?;
+    let connecting = rig.builder().event_queue(&bare).connect(&listener.name()?, b"")?;
+    next(&listener)?.reject(b"")?;
+    refusal(connecting.wait(LIMIT));
     Ok(())
 }
 
@@ -523,11 +611,7 @@ fn futures<T: Mode>(t: &Target) -> Verdict {
                 other = Some(done);
             }
         }
-        if one.is_some() && other.is_some() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if one.is_some() && other.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }));
     one.unwrap()?;
     other.unwrap()
@@ -544,39 +628,20 @@ fn misuse<T: Mode>(t: &Target) -> Verdict {
     let invalid = |error: ofi::Error| assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
     let listener = rig.listen()?;
     let address = listener.name()?;
-    invalid(
-        rig.fabric
-            .passive_endpoint::<T>(&rig.info)
-            .listen()
-            .unwrap_err(),
-    );
-    let foreign = rig
-        .fabric
-        .passive_endpoint(&rig.info)
-        .event_queue(&other.eq);
+    invalid(rig.fabric.passive_endpoint::<T>(&rig.info).listen().unwrap_err());
+    let foreign = rig.fabric.passive_endpoint(&rig.info).event_queue(&other.eq);
     invalid(foreign.listen().unwrap_err());
-    let bare = rig
-        .domain
-        .endpoint::<Msg>(&rig.info)
-        .completion_queue(&rig.cq);
+    let bare = rig.domain.endpoint::<Msg>(&rig.info).completion_queue(&rig.cq);
     invalid(bare.connect(&address, b"").unwrap_err());
     let no_cq = rig.domain.endpoint::<Msg>(&rig.info).event_queue(&rig.eq);
     invalid(no_cq.connect(&address, b"").unwrap_err());
-    invalid(
-        rig.builder()
-            .event_queue(&other.eq)
-            .connect(&address, b"")
-            .unwrap_err(),
-    );
+    invalid(rig.builder().event_queue(&other.eq).connect(&address, b"").unwrap_err());
     let v6 = FabricAddress::from("[::1]:1".parse::<SocketAddr>()?);
     invalid(rig.builder().connect(&v6, b"").unwrap_err());
     // A request goes to no other fabric's endpoint; its peer is refused then.
     let connecting = rig.connect(&address, b"")?;
     invalid(next(&listener)?.accept(other.builder(), b"").unwrap_err());
-    assert_eq!(
-        *refusal(connecting.wait(LIMIT)).error.kind(),
-        ErrorKind::Peer
-    );
+    assert_eq!(*refusal(connecting.wait(LIMIT)).error.kind(), ErrorKind::Peer);
     // The copies of a request's info do not carry its handle.
     let connecting = rig.connect(&address, b"")?;
     let request = next(&listener)?;
@@ -641,13 +706,8 @@ fn two_processes<T: Mode>(t: &Target) -> Verdict {
         let receive = accepting.recv(vec![0; 1 << 16]).post()?;
         let (endpoint, _) = accepting.wait(LIMIT)?;
         let (received, buffer) = receive.wait(LIMIT)?;
-        endpoint
-            .send(buffer[..received.len()].to_vec())
-            .wait(LIMIT)?;
-        assert!(
-            endpoint.wait_closed(LIMIT),
-            "the end of the connection was not seen"
-        );
+        endpoint.send(buffer[..received.len()].to_vec()).wait(LIMIT)?;
+        assert!(endpoint.wait_closed(LIMIT), "the end of the connection was not seen");
         return Ok(());
     }
     let mut peer = Peer::start("server")?;
@@ -685,10 +745,7 @@ fn peer_killed<T: Mode>(t: &Target) -> Verdict {
     };
     assert_eq!(peer.hear()?, "ready");
     peer.kill()?;
-    assert!(
-        endpoint.wait_closed(LIMIT),
-        "the end of the connection was not seen"
-    );
+    assert!(endpoint.wait_closed(LIMIT), "the end of the connection was not seen");
     let refused = refusal(attempt.wait(LIMIT));
     assert_ne!(*refused.error.kind(), ErrorKind::TimedOut, "{refused}");
     Ok(())
@@ -718,6 +775,21 @@ fn woken_by_another_thread(t: &Target) -> Verdict {
         }
         server.join().expect("the server does not panic")?;
         assert!(begun.elapsed() < LIMIT);
+        Ok(())
+    })
+}
+
+/// A signal ends the waits of the threads that wait for the queue.
+fn signalled(t: &Target) -> Verdict {
+    let rig = Rig::<Shared>::open(t)?;
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| rig.eq.wait(LIMIT));
+        while !waiting.is_finished() && begun.elapsed() < LIMIT {
+            rig.eq.signal();
+            std::thread::yield_now();
+        }
+        assert!(waiting.join().expect("it does not panic")?);
         Ok(())
     })
 }
