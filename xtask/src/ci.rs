@@ -6,7 +6,9 @@ use pico_args::Arguments;
 
 use crate::cargo::{Tally, cargo};
 use crate::run::{MINUTE, run};
-use crate::{deny, examples, rules, sanitize, second, setup, test, tidy, toolchains};
+use crate::{
+    demo, deny, examples, overhead, rules, sanitize, second, setup, test, tidy, toolchains,
+};
 
 /// A step: its name on the command line, and what it does.
 struct Step {
@@ -26,6 +28,8 @@ const STEPS: &[Step] = &[
     Step { name: "test", run: || test::tests(false) },
     Step { name: "doc-tests", run: test::doc_tests },
     Step { name: "examples", run: || examples::run(&[]) },
+    Step { name: "demo", run: || demo::run().map(none) },
+    Step { name: "overhead", run: || overhead::run(vec!["--json".into()]).map(none) },
     Step { name: "doc", run: doc },
     Step { name: "second-linked", run: || second::linked(false) },
     Step { name: "second-dlopen", run: || second::loaded(false) },

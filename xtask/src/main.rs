@@ -34,7 +34,7 @@ usage: cargo xtask <command>
   test --libfabric 2          the same binaries against Debian trixie's libfabric 2.x, in a chroot
   ci [--only STEP]... [--list]
                               everything that must hold before a change lands
-  overhead [--json] [PROVIDER]...
+  overhead [--json] [--gate] [PROVIDER]...
                               what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
   rules [--list]              every rule of docs/rules.md and the tests that carry its id

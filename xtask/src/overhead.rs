@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use crate::{cargo, run};
 
 /// Runs the benchmark, built for release. Its table, or JSON, goes to standard output; it fails if
-/// a target is missed, or if anything allocates per operation.
+/// anything allocates per operation, and with `--gate` if a target is missed.
 pub fn run(arguments: Vec<OsString>) -> Result<(), String> {
     let mut command = cargo::cargo(&["bench", "--package", "ofi", "--bench", "overhead", "--"]);
     command.args(arguments);

@@ -145,8 +145,8 @@ fn own_group() -> bool {
 }
 
 fn announce(command: &Command) {
-    println!("$ {}", words(command));
-    let _ = std::io::stdout().flush();
+    // Standard output is the command's: `overhead --json` is read by programs.
+    eprintln!("$ {}", words(command));
 }
 
 fn words(command: &Command) -> String {

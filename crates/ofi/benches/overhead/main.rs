@@ -5,6 +5,8 @@
 //! four completions. Medians of rounds, and the ratio to raw with its quartiles. Instructions come
 //! from callgrind (as the difference of two lengths of run, so that set-up does not count).
 //!
+//! Fails if anything allocates per operation; with `--gate` also if a target is missed.
+//!
 //! `cargo xtask overhead [--json]`, or `cargo bench --bench overhead -- --help`.
 
 mod alloc;
@@ -39,7 +41,7 @@ fn main() {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["count", provider, api, trips] => count(provider, api, trips.parse().expect("a number")),
-        ["--help"] => println!("overhead [--json] [--no-instructions] [PROVIDER]…"),
+        ["--help"] => println!("overhead [--json] [--gate] [--no-instructions] [PROVIDER]…"),
         _ => measure(&words),
     }
 }
@@ -67,7 +69,9 @@ fn measure(words: &[&str]) {
         eprintln!("{} allocates {} times an operation", case.api, case.allocations_per_op);
         std::process::exit(1);
     }
-    if let Some(case) = cases.iter().find(|case| case.misses_target()) {
+    // Time is for people to look at; a machine with other work on it would fail at random.
+    let gate = words.contains(&"--gate");
+    if let Some(case) = cases.iter().find(|case| gate && case.misses_target()) {
         eprintln!("{} on {} stands at {:.3} of raw", case.api, case.provider, case.ratio_to_raw);
         std::process::exit(1);
     }
