@@ -179,3 +179,8 @@ pub use wait::block_on;
 #[doc = include_str!("../../../README.md")]
 #[cfg(doctest)]
 struct ReadmeDoctests;
+
+/// And that of the comparison.
+#[doc = include_str!("../../../COMPARE.md")]
+#[cfg(doctest)]
+struct CompareDoctests;
