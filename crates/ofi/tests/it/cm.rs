@@ -30,6 +30,8 @@ pub fn register(list: &mut List) {
     for (name, body) in shared {
         list.push(module_path!(), name, Kinds::MSG, "shared", body);
     }
+    // What is freed is what is allocated next: addresses come back.
+    list.env("cm::no_stale_events", &[("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")]);
     list.limit("cm::hundred_connections", 120);
 }
 
@@ -113,7 +115,7 @@ fn refusal<T: Mode>(result: Result<Connected<T>, ConnectError<T>>) -> ofi::Refus
 ///
 /// Faults 14 (the info that the listener was opened with is gone), 16, 26; hole 8 (a request's info
 /// has one owner).
-// rule: C1, C3, A7, D5
+// rule: C1, C3, A7, D5, F14, F16, F26, H8
 fn exchange<T: Mode>(t: &Target) -> Verdict {
     let mut rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
@@ -150,7 +152,7 @@ fn exchange<T: Mode>(t: &Target) -> Verdict {
 /// As much private data as the provider carries, both ways.
 ///
 /// Fault 13: there is room for it in the event.
-// rule: C2, C5
+// rule: C2, C5, F13
 fn largest_private_data<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
@@ -195,7 +197,7 @@ fn private_data_too_long<T: Mode>(t: &Target) -> Verdict {
 }
 
 /// The reason of a refusal arrives (fault 23).
-// rule: C4, B18
+// rule: C4, B18, F23
 fn rejected_with_a_reason<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
@@ -316,7 +318,7 @@ fn nobody_listens<T: Mode>(t: &Target) -> Verdict {
 
 /// One side shuts the connection down, the other learns of it (fault 25); operations under way keep
 /// their buffers until they end.
-// rule: C6, B27
+// rule: C6, B27, F25
 fn shut_down<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
@@ -394,7 +396,7 @@ fn dropped_midway<T: Mode>(t: &Target) -> Verdict {
     let address = listener.name()?;
     let mut unseen = 0;
     // The known defect is a race: it is given some chances to show.
-    for round in 0..40 {
+    for round in 0..400 {
         if unseen > 0 || round >= 5 && !shutdown_lost(t) {
             break;
         }
@@ -423,7 +425,8 @@ fn dropped_midway<T: Mode>(t: &Target) -> Verdict {
     }
     assert_eq!(unseen > 0, shutdown_lost(t), "{unseen} ends were not seen");
     let [a, b] = rig.pair_skipping(&listener)?;
-    talk(&a, &b, 1000)
+    // Not after so many connections on `sockets`: see `hundred_connections`.
+    if shutdown_lost(t) { Ok(()) } else { talk(&a, &b, 1000) }
 }
 
 fn shutdown_lost(t: &Target) -> bool {
@@ -466,7 +469,10 @@ fn no_stale_events<T: Mode>(t: &Target) -> Verdict {
     let address = listener.name()?;
     let mut closed = std::collections::HashSet::new();
     let mut again = 0;
-    for round in 0..20 {
+    for round in 0..300 {
+        if round >= 20 && again > 0 {
+            break;
+        }
         let connecting = rig.connect(&address, b"")?;
         let accepting = next(&listener)?.accept(rig.builder(), b"")?;
         let (b, _) = accepting.wait(LIMIT)?;
@@ -487,7 +493,10 @@ fn no_stale_events<T: Mode>(t: &Target) -> Verdict {
         for end in [&a, &b] {
             again += usize::from(closed.contains(&(end.as_raw() as usize)));
         }
-        talk(&a, &b, 16)?;
+        // See `hundred_connections` for the limit.
+        if round < 8 || t.provider != "sockets" {
+            talk(&a, &b, 16)?;
+        }
     }
     assert!(again > 0, "no address came back: the case shows nothing");
     assert!(rig.eq.unsolicited().is_none());
@@ -552,6 +561,7 @@ fn waits<T: Mode>(t: &Target) -> Verdict {
 ///
 /// Only the first sixteen carry messages on `sockets`: from about the sixtieth connection of a
 /// domain on it loses the first message of one now and then, in C too.
+// rule: F20
 fn hundred_connections<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
@@ -621,7 +631,7 @@ fn futures<T: Mode>(t: &Target) -> Verdict {
 /// address.
 ///
 /// Faults 16, 26.
-// rule: L5
+// rule: L5, F16, F26
 fn misuse<T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t)?;
     let other = Rig::<T>::open(t)?;
