@@ -33,3 +33,21 @@ impl<X: Copy> Roomy<X> {
         (&raw mut *self).cast()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // rule: D12
+    #[test]
+    fn all_of_it_is_zero_and_there_is_room() {
+        // SAFETY: a plain C structure.
+        let mut roomy = unsafe { Roomy::<ofi_sys::fi_cq_attr>::zeroed() };
+        assert!(size_of_val(&roomy) >= 2 * size_of::<ofi_sys::fi_cq_attr>());
+        // SAFETY: all of the union was zeroed.
+        assert!(unsafe { roomy.room }.iter().all(|word| *word == 0));
+        roomy.as_mut().size = 7;
+        // SAFETY: as_ptr points at the value.
+        assert_eq!(unsafe { (*roomy.as_ptr()).size }, 7);
+    }
+}

@@ -170,3 +170,33 @@ impl<T: Threading> fmt::Debug for Domain<T> {
         f.debug_struct("Domain").field("fid", &self.0.fid).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EndpointType, ErrorKind, Hints};
+
+    // rule: D7
+    #[test]
+    fn an_obligation_that_is_not_fulfilled_is_refused() {
+        let hints = Hints::new().provider("sockets").endpoint_type(EndpointType::Rdm);
+        let info = hints.node("127.0.0.1").service("0").source().query().unwrap().into_best();
+        let fabric = Fabric::open(&info).unwrap();
+        let demands = |mode: u64, mr_mode: i32| {
+            // SAFETY: numbers only; `domain_attr` is set in every answer of fi_getinfo.
+            let info = unsafe {
+                info.duplicate_with(|copy| {
+                    (*copy).mode |= mode;
+                    (*(*copy).domain_attr).mr_mode |= mr_mode;
+                })
+            };
+            Domain::<Shared>::open(&fabric, &info.unwrap())
+        };
+        for (mode, mr_mode) in [(ofi_sys::FI_MSG_PREFIX, 0), (0, ofi_sys::FI_MR_RAW), (1 << 3, 0)] {
+            let error = demands(mode, mr_mode).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+        }
+        // Those that are fulfilled whether they are asked for or not.
+        demands(ofi_sys::FI_CONTEXT | ofi_sys::FI_CONTEXT2 | ofi_sys::FI_ASYNC_IOV, 0).unwrap();
+    }
+}

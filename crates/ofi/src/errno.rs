@@ -156,6 +156,7 @@ mod tests {
     use super::*;
 
     // fault 22 of the predecessor: error numbers were not public.
+    // rule: F22
     #[test]
     fn names_and_messages() {
         assert_eq!(Errno::EAGAIN.name(), Some("EAGAIN"));

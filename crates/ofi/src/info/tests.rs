@@ -125,7 +125,7 @@ fn the_list_lives_as_long_as_its_last_entry() {
     assert_eq!(copy.provider(), name);
 }
 
-// rule: D3
+// rule: D3, H5, H6
 #[test]
 fn names_keys_and_addresses_reach_the_provider() {
     let named = local("tcp", EndpointType::Msg).domain_name("lo").query().unwrap();

@@ -207,3 +207,52 @@ impl<B: BufMut> Uses<B> for RecvVerb {
         buffer.segments_mut(list);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: RecvVerb =
+        RecvVerb { from: ofi_sys::FI_ADDR_UNSPEC, tag: 0, ignore: 0, tagged: false, directed: false };
+
+    fn outcome(flags: u64) -> Outcome {
+        Outcome { flags, len: 10, data: 7, tag: 9, source: ofi_sys::FI_ADDR_NOTAVAIL }
+    }
+
+    // What it is follows from what was posted: providers set different flags.
+    // rule: B13, B14, B37
+    #[test]
+    fn flags_do_not_classify() {
+        let sets = [
+            0,
+            ofi_sys::FI_RECV,
+            ofi_sys::FI_RECV | ofi_sys::FI_MSG,
+            ofi_sys::FI_RECV | ofi_sys::FI_TAGGED,
+            ofi_sys::FI_RECV | ofi_sys::FI_MSG | ofi_sys::FI_TAGGED,
+        ];
+        for flags in sets {
+            let plain = PLAIN.finish(&outcome(flags), 100);
+            assert_eq!((plain.len(), plain.tag(), plain.data()), (10, None, None), "{flags:#x}");
+            assert_eq!(plain.source(), None);
+            let tagged = RecvVerb { tagged: true, ..PLAIN }.finish(&outcome(flags), 100);
+            assert_eq!(tagged.tag(), Some(9), "{flags:#x}");
+        }
+        let with_data = PLAIN.finish(&outcome(ofi_sys::FI_RECV | ofi_sys::FI_REMOTE_CQ_DATA), 100);
+        assert_eq!(with_data.data(), Some(7));
+    }
+
+    // rule: B15
+    #[test]
+    fn the_length_never_exceeds_the_buffer() {
+        assert_eq!(PLAIN.finish(&outcome(ofi_sys::FI_RECV), 4).len(), 4);
+    }
+
+    // rule: B11
+    #[test]
+    fn a_remote_write_leaves_the_buffer_alone() {
+        let flags = ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE | ofi_sys::FI_REMOTE_CQ_DATA;
+        let received = PLAIN.finish(&outcome(flags), 100);
+        assert_eq!(received, Received::RemoteWrite { data: 7, len: 10 });
+        assert!(received.is_empty());
+    }
+}

@@ -90,7 +90,7 @@ fn twice_inserted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 /// Bytes of another form, or another length, never reach the provider.
 ///
 /// Fault 24 (the count is checked), peers' hole 7 (text without a NUL).
-// rule: A4, A5
+// rule: A4, A5, F24, H7
 fn wrong_forms_are_refused<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     let own = p.b.name()?;

@@ -22,7 +22,7 @@ pub fn register(list: &mut List) {
 /// A message each way: the buffers come back, the length is the message's, not the buffer's.
 ///
 /// Faults 2, 3, 4 (bounce memory, posted sizes), 7 (contexts of one byte), 33 (a default pool).
-// rule: B7, B13, B15
+// rule: B7, B13, B15, F2, F3, F4, F7
 fn exchange<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     for (from, to, at) in [(&p.a, p.to_b, &p.b), (&p.b, p.to_a, &p.a)] {
@@ -164,7 +164,7 @@ fn too_many_segments<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 /// Immediate data arrives beside the message; where there is none, saying so is an error.
 ///
 /// Fault 6: entries with data are read into room for them (peers' hole 3).
-// rule: B13, B30
+// rule: B13, B30, F6, H3
 fn immediate_data<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     let bytes = p.rig.info.domain().cq_data_size();
@@ -379,7 +379,7 @@ fn awaited<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 /// Beyond the endpoint's limit a message is refused before the provider sees it.
 ///
 /// Fault 5: the buffer that comes back is as it was.
-// rule: B32
+// rule: B32, F5
 fn too_long<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     let limit = p.a.max_message_size();
@@ -394,7 +394,7 @@ fn too_long<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 /// behind the buffer stay, and the queue goes on.
 ///
 /// Faults 17, 18: an error entry is read, and poisons nothing.
-// rule: B16, B17, B18, B19
+// rule: B16, B17, B18, B19, F17, F18
 fn truncated<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     p.warm()?;

@@ -34,7 +34,7 @@ fn region<T: Mode>(domain: &Domain<T>, bytes: Vec<u8>) -> MemoryRegion<Vec<u8>, 
 
 /// Fault 2: a receive into registered memory gave the length and zeros. Fault 8: descriptors are
 /// carried along and never looked into.
-// rule: M3, M15, B1
+// rule: M3, M15, B1, F2, F8
 fn received_bytes_are_in_the_region<K: Connectionless, T: Mode>(t: &Target) -> Verdict
 where
     T: ofi::Accepts<MemoryRegion<Vec<u8>, T>>,
@@ -108,7 +108,7 @@ where
 
 /// Fault 12: closing a region under an operation. Here the operation owns its part: dropping every
 /// other one, the operation itself and then the endpoint leaves nothing behind.
-// rule: M2, B1, B2
+// rule: M2, B1, B2, F12
 fn a_region_dropped_under_an_operation_is_harmless<K: Connectionless, T: Mode>(
     t: &Target,
 ) -> Verdict
@@ -147,7 +147,7 @@ where
 }
 
 /// Fault 1: the second registration failed, because the requested key was always 0.
-// rule: M7
+// rule: M7, F1
 fn many_regions_have_their_own_keys<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG)?;
     let size = rig.info.domain().mr_key_size();

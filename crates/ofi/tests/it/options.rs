@@ -10,7 +10,7 @@ pub fn register(list: &mut List) {
 }
 
 /// Set before the endpoint is enabled, or after on providers that crash otherwise; read after.
-// rule: L4, L11
+// rule: L4, L11, H11
 fn the_least_of_a_multi_receive_is_kept<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTI_RECV)?;
     let builder = || {

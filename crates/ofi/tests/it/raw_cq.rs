@@ -102,7 +102,7 @@ fn collect_until<T: Threading>(
 }
 
 /// Fault 6, peers 3: entries of one format were read into room for another.
-// rule: B13, B17
+// rule: B13, B17, F6, H3
 fn every_format_gives_its_fields<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     for format in [CqFormat::Context, CqFormat::Msg, CqFormat::Data, CqFormat::Tagged] {
         let rig = Rig::<T>::open(t, Caps::MSG)?;
@@ -215,7 +215,7 @@ fn blocking_ends_with_the_timeout<K: Connectionless, T: Mode>(t: &Target) -> Ver
 }
 
 /// Peers 10: a signal could not wake a blocked read, because it needed the same lock.
-// rule: W6
+// rule: W6, H10
 fn a_signal_ends_blocking<K: Connectionless>(t: &Target) -> Verdict {
     let rig = Rig::<ofi::Shared>::open(t, Caps::MSG)?;
     let cq = rig.domain.raw_completion_queue().wait(RawWait::Blocking).open()?;
@@ -269,7 +269,7 @@ fn a_batch_is_read_at_once<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 }
 
 /// Fault 18: error entries were never read, so the queue stayed stuck.
-// rule: B17, B18, B19, B26
+// rule: B17, B18, B19, B26, F18
 fn a_failure_is_fetched_with_its_context<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG)?;
     let (ep, cq, to) = raw(&rig, CqFormat::Tagged)?;

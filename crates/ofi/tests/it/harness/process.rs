@@ -62,14 +62,26 @@ impl Detector {
 
 /// The build and the environment decide.
 pub fn detector() -> Detector {
-    // SAFETY: a look-up; the string ends in a NUL.
-    let asan = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__asan_region_is_poisoned".as_ptr()) };
-    if !asan.is_null() {
+    if is_address_sanitizer() {
         Detector::AddressSanitizer
     } else if runner().is_some_and(|words| words.contains("valgrind")) {
         Detector::Valgrind
     } else {
         Detector::Poison
+    }
+}
+
+/// In such a build the C library's functions are the program's own, for libfabric too.
+fn is_address_sanitizer() -> bool {
+    // SAFETY: a look-up, and a question about two addresses; all-zero is a valid Dl_info to write to.
+    unsafe {
+        let object = |address: *const libc::c_void| {
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            let found = libc::dladdr(address, &raw mut info) != 0;
+            found.then_some(info.dli_fbase)
+        };
+        let memcpy = libc::dlsym(libc::RTLD_DEFAULT, c"memcpy".as_ptr());
+        !memcpy.is_null() && object(memcpy) == object(is_address_sanitizer as *const libc::c_void)
     }
 }
 
