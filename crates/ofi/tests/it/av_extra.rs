@@ -174,8 +174,8 @@ fn an_address_has_a_text<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 // rule: A5
 fn numbered_names_are_resolved_one_by_one<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG)?;
-    let known = |host| {
-        let mut found = (host, 7000_u16).to_socket_addrs().into_iter().flatten();
+    let known = |host: &str| {
+        let mut found = (host, 7000).to_socket_addrs().into_iter().flatten();
         found.any(|socket| socket.is_ipv4())
     };
     let inserted = resolved(rig.av.insert_symmetric("localhost", 2, 7000, 2))?;
