@@ -20,12 +20,25 @@ const fn no(
 }
 
 const NO_TAGS: &str = "udp has no tagged messages";
+const NO_FD: &str = "the provider has no descriptor for its queues";
+const UNBOUNDED: &str = "the provider queues posts without bound";
 const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_CQ_DATA";
 
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("queues::descriptor", "shm", ALL, NO_FD),
+    no("queues::descriptor", "sm2", SINCE_2, NO_FD),
+    no("queues::descriptor", "udp;ofi_rxd", ALL, NO_FD),
+    no("backpressure::busy_gives_the_buffer_back", "udp;ofi_rxd", ALL, UNBOUNDED),
+    no("backpressure::busy_gives_the_buffer_back", "tcp::rdm", SINCE_2, UNBOUNDED),
+    no("backpressure::queued_in_order", "udp;ofi_rxd", ALL, UNBOUNDED),
+    no("backpressure::queued_in_order", "tcp::rdm", SINCE_2, UNBOUNDED),
+    no("backpressure::queued_and_dropped", "udp;ofi_rxd", ALL, UNBOUNDED),
+    no("backpressure::queued_and_dropped", "tcp::rdm", SINCE_2, UNBOUNDED),
+    no("backpressure::queued_and_closed", "udp;ofi_rxd", ALL, UNBOUNDED),
+    no("backpressure::queued_and_closed", "tcp::rdm", SINCE_2, UNBOUNDED),
     no("messages::immediate_data", "udp::dgram", ALL, "cq_data_size is 0"),
     no("messages::immediate_data", "sm2", SINCE_2, DATA_WITHOUT_FLAG),
     no("messages::directed", "udp::dgram", ALL, "udp has no FI_DIRECTED_RECV"),
