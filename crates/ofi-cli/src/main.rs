@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod info;
 mod pingpong;
+mod selftest;
 
 #[derive(Parser)]
 #[command(name = "ofi", version, about, propagate_version = true)]
@@ -19,13 +21,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// List what libfabric offers here, as fi_info does
+    Info(info::Args),
     /// Exchange messages with another host, as libfabric's fi_pingpong does and together with it
     Pingpong(pingpong::Args),
+    /// Test every provider and endpoint type here, or between two hosts
+    Selftest(selftest::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Info(args) => info::run(&args),
         Command::Pingpong(args) => pingpong::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
     };
     match result {
         Ok(code) => code,

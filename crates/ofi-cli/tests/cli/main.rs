@@ -5,5 +5,7 @@
 //! - `OFI_TEST_PINGPONG=/path/to/fi_pingpong`: the C program to play with (default: from `PATH`).
 //! - `OFI_TEST_TIMEOUT=N`: multiplies every time limit by N.
 
+mod info;
 mod pingpong;
+mod selftest;
 mod support;

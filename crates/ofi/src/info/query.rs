@@ -90,19 +90,27 @@ impl Hints {
         mr_mode: Option<MrMode>,
     ) -> Result<Vec<Info>> {
         let hints = self.build(provider, mr_mode)?;
+        // Hints that exclude nothing are not the same as none: providers then leave out entries
+        // for applications of old.
+        let hints = match (provider, mr_mode) {
+            (None, None) if self.asks_for_anything() => None,
+            _ => Some(hints),
+        };
+        let raw_hints = hints.as_ref().map_or(ptr::null_mut(), |hints| hints.head().as_ptr());
         let mut head = ptr::null_mut();
         let node = self.node.as_ref().map_or(ptr::null(), |node| node.as_ptr());
         let service = self.service.as_ref().map_or(ptr::null(), |service| service.as_ptr());
-        // SAFETY: the strings are C strings of `self`, `hints` came from fi_allocinfo and is filled
-        // in as rules D2 and D3 ask, `head` may be written, and the version is one that this crate
-        // and the library know (rule C). fi_getinfo may be called from any thread (rule D10).
+        // SAFETY: the strings are C strings of `self`, `hints` is absent or came from fi_allocinfo
+        // and is filled in as rules D2 and D3 ask, `head` may be written, and the version is one
+        // that this crate and the library know (rule C). fi_getinfo may be called from any thread
+        // (rule D10).
         let status = unsafe {
             ofi_sys::fi_getinfo(
                 api.raw(),
                 node,
                 service,
                 self.flags.raw(),
-                hints.head().as_ptr(),
+                raw_hints,
                 &raw mut head,
             )
         };
@@ -169,6 +177,19 @@ impl Hints {
             }
         }
         Ok(list)
+    }
+
+    /// Whether nothing but node, service and flags was set since [`Hints::everything`].
+    fn asks_for_anything(&self) -> bool {
+        let everything = Hints::everything();
+        self.caps.is_none()
+            && self.mode == everything.mode
+            && self.fields == everything.fields
+            && self.address_format.is_none()
+            && self.src_addr.is_none()
+            && self.dest_addr.is_none()
+            && self.texts.is_empty()
+            && self.keys.is_empty()
     }
 
     /// Whether the provider is one that was asked for (rule D11: by the results, not by the

@@ -1,0 +1,544 @@
+//! What the child of a cell does: the checks themselves.
+
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use ofi::{
+    AddressFormat, Caps, CloseError, CompletionQueue, ConnectError, Connecting, Connectionless,
+    Dgram, Domain, Endpoint, ErrorKind, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint,
+    Rdm, RecvOp, SendOp,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cell::{Cell, Check, EndpointKind, Part, Place, Verdict},
+    channel::Channel,
+};
+use crate::print;
+
+/// The length of a message that is neither injected nor long.
+const EAGER: usize = 1024;
+const LARGE: usize = 1 << 20;
+
+/// Private data of the connecting and the accepting side, and a reason to refuse.
+const ASKING: &[u8] = b"ofi selftest asks";
+const GRANTING: &[u8] = b"and is let in";
+const REFUSING: &[u8] = b"not this time";
+
+/// What a child prints: where it listens, then its verdict.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Said {
+    Port(u16),
+    Verdict(Verdict),
+}
+
+/// Not an error: the reason why a cell cannot be had here.
+#[derive(Debug)]
+struct Unsupported(String);
+
+impl std::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unsupported {}
+
+fn unsupported<V>(reason: impl Into<String>) -> anyhow::Result<V> {
+    Err(Unsupported(reason.into()).into())
+}
+
+/// Plays a part of a cell and prints what came of it.
+pub(super) fn run(cell: &Cell, part: &Part) -> anyhow::Result<()> {
+    let verdict = match play(cell, part) {
+        Ok(()) => Verdict::Ok,
+        Err(error) => match error.downcast_ref::<Unsupported>() {
+            Some(reason) => Verdict::unsupported(reason),
+            None => Verdict::failed(format!("{error:#}")),
+        },
+    };
+    say(&Said::Verdict(verdict))
+}
+
+fn say(said: &Said) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string(said)?))
+}
+
+fn play(cell: &Cell, part: &Part) -> anyhow::Result<()> {
+    let patience = Duration::from_millis(cell.patience);
+    let mut channel = match part {
+        Part::Both => None,
+        Part::Listen(at) => {
+            let listener = TcpListener::bind(at)?;
+            say(&Said::Port(listener.local_addr()?.port()))?;
+            Some(Channel::accept(&listener, patience)?)
+        }
+        Part::Connect(to) => Some(Channel::connect(*to, patience)?),
+    };
+    let info = choose(cell)?;
+    let first = !matches!(part, Part::Listen(_));
+    let mut cast = Cast { cell, info, patience, channel: channel.as_mut(), first };
+    let verdict = match cell.target.kind {
+        EndpointKind::Rdm => cast.connectionless::<Rdm>(),
+        EndpointKind::Dgram => cast.connectionless::<Dgram>(),
+        EndpointKind::Msg => cast.connected(),
+    };
+    verdict?;
+    // Neither leaves while the other may still need it.
+    channel.as_mut().map_or(Ok(()), Channel::meet)
+}
+
+/// The entry of fi_getinfo to open, or why there is none.
+fn choose(cell: &Cell) -> anyhow::Result<Info> {
+    let target = &cell.target;
+    let bare = Hints::new().provider(&target.provider).endpoint_type(target.kind.endpoint_type());
+    let caps = if cell.check == Check::Tagged { Caps::MSG | Caps::TAGGED } else { Caps::MSG };
+    let find = |hints: Hints| -> anyhow::Result<Option<Info>> {
+        match hints.query() {
+            Ok(found) => Ok(found.into_iter().find(|info| info.provider() == target.provider)),
+            Err(error) if *error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let hints = bare.clone().caps(caps);
+    let Some(any) = find(hints.clone())? else {
+        if cell.check == Check::Tagged && find(bare)?.is_some() {
+            return unsupported("fi_getinfo: no FI_TAGGED");
+        }
+        return unsupported(format!("fi_getinfo: {}", why_not(&hints, &target.provider)?));
+    };
+    let ip = matches!(
+        any.address_format(),
+        AddressFormat::Sockaddr | AddressFormat::SockaddrIn | AddressFormat::SockaddrIn6
+    );
+    if !ip {
+        return Ok(any);
+    }
+    // A device that is not reachable at that address has its own.
+    let here = hints.node(cell.source.to_string()).service("0").source();
+    Ok(find(here)?.unwrap_or(any))
+}
+
+/// Which hints keep a provider away, in one line.
+fn why_not(hints: &Hints, provider: &str) -> anyhow::Result<String> {
+    let explanation = hints.explain()?;
+    let sets = explanation
+        .excluded
+        .iter()
+        .filter(|excluded| excluded.provider == provider)
+        .flat_map(|excluded| &excluded.sets);
+    let reasons: Vec<String> = sets.map(|set| set.hints.join(" with ")).collect();
+    Ok(if reasons.is_empty() {
+        "nothing that serves messages".into()
+    } else {
+        format!("not with {}", reasons.join(", nor with "))
+    })
+}
+
+/// All that a check needs.
+struct Cast<'a> {
+    cell: &'a Cell,
+    info: Info,
+    patience: Duration,
+    /// To the other process; `None` if both endpoints are in this one.
+    channel: Option<&'a mut Channel>,
+    /// Whether this side speaks first.
+    first: bool,
+}
+
+/// A way to a peer.
+trait Way {
+    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>>;
+    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>>;
+    fn limits(&self) -> (usize, usize);
+}
+
+struct To<K: Connectionless>(Endpoint<K>, ofi::Address);
+
+impl<K: Connectionless> Way for To<K> {
+    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>> {
+        self.0.recv(buffer)
+    }
+
+    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>> {
+        self.0.send(buffer, self.1)
+    }
+
+    fn limits(&self) -> (usize, usize) {
+        (self.0.inject_size(), self.0.max_message_size())
+    }
+}
+
+impl Way for Endpoint<Msg> {
+    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>> {
+        self.recv(buffer)
+    }
+
+    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>> {
+        self.send(buffer)
+    }
+
+    fn limits(&self) -> (usize, usize) {
+        (self.inject_size(), self.max_message_size())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Name {
+    format: u32,
+    bytes: Vec<u8>,
+}
+
+impl Cast<'_> {
+    fn connectionless<K: Connectionless>(&mut self) -> anyhow::Result<()> {
+        let info = self.info.clone();
+        let fabric = Fabric::open(&info)?;
+        let domain: Domain = fabric.domain(&info)?;
+        let vector = domain.address_vector().open()?;
+        let queue = domain.completion_queue().open()?;
+        let make = || {
+            let builder = domain.endpoint::<K>(&info).address_vector(&vector);
+            builder.completion_queue(&queue).enable()
+        };
+        let mine = make()?;
+        // The second one stands for the peer where there is no other process.
+        let other = if self.channel.is_none() { Some(make()?) } else { None };
+        if self.cell.check != Check::Open {
+            let peer = match &other {
+                Some(other) => other.name()?,
+                None => self.trade(&mine.name()?)?,
+            };
+            let address = vector.insert(&peer)?;
+            let found = vector.lookup(address)?;
+            ensure!(found == peer, "fi_av_lookup gave {found} back where {peer} was inserted");
+            let to_me = other.as_ref().map(|_| vector.insert(&mine.name()?)).transpose()?;
+            if self.cell.check != Check::Reach {
+                let other = other.clone().zip(to_me).map(|(other, to_me)| To(other, to_me));
+                self.messages(&queue, &To(mine.clone(), address), other.as_ref())?;
+            }
+        }
+        let mut ends = vec![mine];
+        ends.extend(other);
+        for end in ends {
+            closed("endpoint", end.close(self.patience))?;
+        }
+        closed("address vector", vector.close())?;
+        closed("completion queue", queue.close())?;
+        closed("domain", domain.close())
+    }
+
+    fn connected(&mut self) -> anyhow::Result<()> {
+        let info = self.info.clone();
+        let fabric = Fabric::open(&info)?;
+        let events = fabric.event_queue().open()?;
+        let domain: Domain = fabric.domain(&info)?;
+        let queue = domain.completion_queue().open()?;
+        let with = |info: &Info| {
+            let builder = domain.endpoint::<Msg>(info).completion_queue(&queue);
+            builder.event_queue(&events)
+        };
+        // In two processes only the one that does not speak first listens.
+        let listener = if self.channel.is_none() || !self.first {
+            Some(fabric.passive_endpoint(&info).event_queue(&events).listen()?)
+        } else {
+            None
+        };
+        let name = match (&listener, &mut self.channel) {
+            (Some(listener), None) => Some(listener.name()?),
+            (Some(listener), Some(channel)) => {
+                channel.send(&Name::from(&listener.name()?))?;
+                None
+            }
+            (None, Some(channel)) => Some(channel.receive::<Name>()?.address()?),
+            (None, None) => unreachable!("it listens where there is no other process"),
+        };
+        let cm = self.cell.check == Check::PrivateData;
+        if cm && listener.as_ref().is_some_and(|l| l.max_private_data() < ASKING.len()) {
+            let room = listener.map_or(0, |listener| listener.max_private_data());
+            return unsupported(format!("FI_OPT_CM_DATA_SIZE: {room} bytes"));
+        }
+        if self.cell.check != Check::Open {
+            if cm {
+                // Refused first, let in then.
+                let asking = match &name {
+                    Some(name) => Some(with(&info).connect(name, ASKING)?),
+                    None => None,
+                };
+                if let Some(listener) = &listener {
+                    self.request(listener)?.reject(REFUSING)?;
+                }
+                if let Some(asking) = asking {
+                    refused(asking, self.patience)?;
+                }
+            }
+            let (asking, granting): (&[u8], &[u8]) =
+                if cm { (ASKING, GRANTING) } else { (&[], &[]) };
+            let connecting = match &name {
+                Some(name) => Some(with(&info).connect(name, asking)?),
+                None => None,
+            };
+            let accepting = match &listener {
+                Some(listener) => {
+                    let request = self.request(listener)?;
+                    starts_with("connecting", request.private_data(), asking)?;
+                    let builder = with(request.info());
+                    Some(request.accept(builder, granting)?)
+                }
+                None => None,
+            };
+            let made = |half: Option<Connecting>| {
+                half.map(|half| half.wait(self.patience).map_err(ofi::Error::from)).transpose()
+            };
+            let accepted = made(accepting)?.map(|(endpoint, _)| endpoint);
+            let connected = made(connecting)?;
+            if let Some((_, data)) = &connected {
+                starts_with("accepting", data, granting)?;
+            }
+            let connected = connected.map(|(endpoint, _)| endpoint);
+            if !matches!(self.cell.check, Check::Reach | Check::PrivateData) {
+                match (&connected, &accepted) {
+                    (Some(mine), other) => self.messages(&queue, mine, other.as_ref())?,
+                    (None, Some(mine)) => self.messages(&queue, mine, None)?,
+                    (None, None) => unreachable!("one side is here"),
+                }
+            }
+            for end in connected.into_iter().chain(accepted) {
+                closed("endpoint", end.close(self.patience))?;
+            }
+        }
+        if let Some(listener) = listener {
+            closed("passive endpoint", listener.close())?;
+        }
+        closed("completion queue", queue.close())?;
+        closed("domain", domain.close())?;
+        closed("event queue", events.close())
+    }
+
+    fn request(&self, listener: &PassiveEndpoint) -> anyhow::Result<ofi::ConnRequest> {
+        listener.next_request(self.patience)?.context("no connection request came in time")
+    }
+
+    /// Sends a name to the other process, and gets its.
+    fn trade(&mut self, name: &FabricAddress) -> anyhow::Result<FabricAddress> {
+        let channel = self.channel.as_mut().expect("there is another process");
+        channel.send(&Name::from(name))?;
+        channel.receive::<Name>()?.address()
+    }
+
+    /// The messages of a check, there and back: with `other`, the peer, if it is in this process.
+    fn messages<W: Way>(
+        &mut self,
+        queue: &CompletionQueue,
+        mine: &W,
+        other: Option<&W>,
+    ) -> anyhow::Result<()> {
+        let (inject, longest) = mine.limits();
+        let size = match self.cell.check {
+            Check::Inject => inject,
+            Check::Large => LARGE,
+            _ => EAGER,
+        };
+        if size == 0 {
+            return unsupported("inject_size: 0");
+        }
+        if size > longest {
+            return unsupported(format!("max_msg_size: {longest} bytes"));
+        }
+        let tags: &[Option<u64>] = match self.cell.check {
+            Check::Tagged => &[Some(7), Some(1 << 20)],
+            _ => &[None],
+        };
+        let (patience, check) = (self.patience, self.cell.check);
+        let send = |way: &W, from_first: bool| -> anyhow::Result<()> {
+            for tag in tags {
+                let message = pattern(size, from_first, *tag);
+                if check == Check::Inject {
+                    inject_message(way, queue, message, patience)?;
+                } else {
+                    let send = way.send(message);
+                    let send = match tag {
+                        Some(tag) => send.tag(*tag),
+                        None => send,
+                    };
+                    send.wait(patience).map_err(ofi::Error::from).context("send")?;
+                }
+            }
+            Ok(())
+        };
+        let exchange = Exchange { size, tags, patience };
+        match (other, &mut self.channel) {
+            (Some(other), _) => {
+                for (from, to, from_first) in [(mine, other, true), (other, mine, false)] {
+                    let posted = exchange.post(to)?;
+                    send(from, from_first)?;
+                    exchange.verify(posted, from_first)?;
+                }
+                Ok(())
+            }
+            (None, Some(channel)) => {
+                let posted = exchange.post(mine)?;
+                // Both have posted their receives: no message comes too early.
+                channel.meet()?;
+                if self.first {
+                    send(mine, true)?;
+                    exchange.verify(posted, false)?;
+                } else {
+                    exchange.verify(posted, true)?;
+                    send(mine, false)?;
+                }
+                // A message that was injected may still be on its way out, and is lost with its
+                // endpoint.
+                channel.meet_driving(|| Ok(queue.progress().map(drop)?))
+            }
+            (None, None) => unreachable!("the peer is here or there"),
+        }
+    }
+}
+
+/// One message that the provider copies: again while there is no room, as when a connection is made
+/// underneath.
+fn inject_message<W: Way>(
+    way: &W,
+    queue: &CompletionQueue,
+    mut message: Vec<u8>,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let Err(failed) = way.send(message).inject() else {
+            return Ok(());
+        };
+        if !failed.error.is_busy() || Instant::now() >= deadline {
+            return Err(failed.error).context("inject");
+        }
+        message = failed.buf.into_buffer().context("an injected buffer was held")?;
+        queue.wait(Duration::from_millis(1))?;
+    }
+}
+
+/// Messages that are expected.
+struct Exchange<'a> {
+    size: usize,
+    tags: &'a [Option<u64>],
+    patience: Duration,
+}
+
+type Posted = Vec<(Option<u64>, ofi::Op<ofi::RecvVerb, Vec<u8>>)>;
+
+impl Exchange<'_> {
+    /// Posts a receive for each, the last tag first: only tags can put them in order.
+    fn post<W: Way>(&self, at: &W) -> anyhow::Result<Posted> {
+        let tags = self.tags.iter().rev();
+        tags.map(|tag| {
+            let receive = at.receive(vec![0; self.size]);
+            let receive = match tag {
+                Some(tag) => receive.tag(*tag),
+                None => receive,
+            };
+            let posted = receive.post().map_err(ofi::Error::from).context("post a receive")?;
+            Ok((*tag, posted))
+        })
+        .collect()
+    }
+
+    /// Waits for them and looks at every byte.
+    fn verify(&self, posted: Posted, from_first: bool) -> anyhow::Result<()> {
+        for (tag, receive) in posted {
+            let (received, buffer) = receive
+                .wait(self.patience)
+                .map_err(ofi::Error::from)
+                .context("waiting for a message")?;
+            let (length, size) = (received.len(), self.size);
+            ensure!(length == size, "{length} bytes came of a message of {size}");
+            ensure!(received.tag() == tag, "tag {:?} came, not {tag:?}", received.tag());
+            let expected = pattern(size, from_first, tag);
+            if let Some(at) = buffer.iter().zip(&expected).position(|(got, sent)| got != sent) {
+                bail!("byte {at} of a message of {size} bytes is not what was sent");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A message that no other looks like.
+fn pattern(size: usize, from_first: bool, tag: Option<u64>) -> Vec<u8> {
+    let mut state = tag.unwrap_or(3) << 1 | u64::from(from_first);
+    let mut bytes = Vec::with_capacity(size);
+    while bytes.len() < size {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&state.to_le_bytes()[1..]);
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+/// Waits to be refused for the reason that the other side gives.
+fn refused(asking: Connecting, patience: Duration) -> anyhow::Result<()> {
+    match asking.wait(patience) {
+        Ok(_) => bail!("a request that was rejected was connected"),
+        Err(ConnectError::Refused(refused)) => starts_with("rejecting", &refused.data, REFUSING),
+        Err(error @ ConnectError::Expired(_)) => Err(ofi::Error::from(error).into()),
+    }
+}
+
+/// Some providers pad private data.
+fn starts_with(whose: &str, data: &[u8], expected: &[u8]) -> anyhow::Result<()> {
+    ensure!(
+        data.starts_with(expected),
+        "private data of the {whose} side: {} bytes came, not {:?}",
+        data.len(),
+        String::from_utf8_lossy(expected)
+    );
+    Ok(())
+}
+
+fn closed<H>(what: &str, result: Result<(), CloseError<H>>) -> anyhow::Result<()> {
+    result.map_err(|error| anyhow::anyhow!("closing the {what}: {error}"))
+}
+
+impl From<&FabricAddress> for Name {
+    fn from(address: &FabricAddress) -> Name {
+        Name { format: address.format().raw(), bytes: address.bytes().to_vec() }
+    }
+}
+
+impl Name {
+    fn address(&self) -> anyhow::Result<FabricAddress> {
+        Ok(FabricAddress::new(AddressFormat::from_raw(self.format), &self.bytes)?)
+    }
+}
+
+/// What a cell is called in a child's own messages.
+impl Cell {
+    pub(super) fn title(&self) -> String {
+        let place = match self.place {
+            Place::OneProcess => "in one process",
+            Place::TwoProcesses => "across two processes",
+        };
+        format!("{}: {} {place}", self.target, self.check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_patterns_are_alike() {
+        let all = [
+            pattern(100, true, None),
+            pattern(100, false, None),
+            pattern(100, true, Some(7)),
+            pattern(100, true, Some(1 << 20)),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert!(all[..index].iter().all(|other| other != one));
+        }
+        assert_eq!(pattern(100, true, None)[..50], pattern(50, true, None)[..]);
+    }
+}
