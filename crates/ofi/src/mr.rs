@@ -43,6 +43,14 @@ const LOCAL: Access = Access::SEND.union(Access::RECV).union(Access::READ).union
 /// can be dropped while an operation uses it, because the operation owns it then.
 ///
 /// See `fi_mr(3)`.
+///
+/// A region of a [`Confined`](crate::Confined) domain stays on its thread:
+///
+/// ```compile_fail
+/// fn elsewhere(region: ofi::MemoryRegion<Vec<u8>, ofi::Confined>) {
+///     std::thread::spawn(move || drop(region));
+/// }
+/// ```
 #[doc(alias = "fid_mr")]
 pub struct MemoryRegion<B, T: Threading = Shared>(Part<B, T>);
 
@@ -511,6 +519,14 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // rule: W11
+    #[test]
+    fn shared_regions_go_anywhere() {
+        fn anywhere<X: Send + Sync>() {}
+        anywhere::<MemoryRegion<Vec<u8>>>();
+        anywhere::<FrozenRegion<&'static [u8]>>();
+    }
 
     // rule: M7
     #[test]

@@ -19,6 +19,7 @@ mod addresses;
 mod av_extra;
 mod cm;
 mod counters;
+mod domain;
 mod early_free;
 mod backpressure;
 mod queues;
@@ -47,6 +48,7 @@ fn main() -> std::process::ExitCode {
     options::register(&mut list);
     mr::register(&mut list);
     counters::register(&mut list);
+    domain::register(&mut list);
     av_extra::register(&mut list);
     cm::register(&mut list);
     messages::register(&mut list);
