@@ -17,6 +17,10 @@ use crate::harness::{
     Kinds, LIMIT, List, Mode, Parent, Peer, Stop, Target, Verdict, cases, pattern,
 };
 
+mod defects;
+
+use defects::{descriptor_closed_twice, listener_dangles};
+
 pub fn register(list: &mut List) {
     cases!(list, msg:
         exchange largest_private_data private_data_too_long
@@ -247,59 +251,6 @@ fn listener_closes<T: Mode>(t: &Target) -> Verdict {
     request.accept(rig.builder(), b"")?.wait(LIMIT)?;
     first.wait(LIMIT)?;
     Ok(())
-}
-
-/// A listener closes while a request is on its way: the request is refused, and a new listener of the
-/// same queue gets the address. In a process of its own: where the provider's listener itself is
-/// closed then, reading the queue crashes.
-// quirk: 11
-fn listener_dangles<T: Mode>(t: &Target) -> Verdict {
-    let rig = Rig::<T>::open(t)?;
-    let other: EventQueue<T> = rig.fabric.event_queue().open()?;
-    let listener = rig.listen()?;
-    let address = listener.name()?;
-    let connecting = rig.builder().event_queue(&other).connect(&address, b"")?;
-    // The system has the connection; the request is sent when the client's queue is read.
-    let read_a_little = |eq: &EventQueue<T>| eq.wait(Duration::from_millis(50));
-    read_a_little(&rig.eq)?;
-    if Parent::role().is_some() {
-        // SAFETY: none: what is shown is that the provider's own object may not be closed here.
-        unsafe { ofi_sys::fi_close(listener.as_raw().cast()) };
-        std::mem::forget(listener);
-        // Whatever the size of what was freed, something else is there now.
-        let poison: Vec<Vec<u8>> =
-            (2..80).flat_map(|size| vec![vec![0xAA_u8; size * 16 - 8]; 16]).collect();
-        for _ in 0..5 {
-            read_a_little(&other)?;
-            read_a_little(&rig.eq)?;
-        }
-        drop(poison);
-        std::process::exit(0);
-    }
-    if ofi::quirk(&t.provider, ofi::Defect::ListenerDangles).is_none() {
-        return Ok(());
-    }
-    assert!(Peer::start("raw")?.finish().is_err(), "closing a listener is safe now");
-    drop(listener);
-    let deadline = Instant::now() + LIMIT;
-    let mut connecting = connecting;
-    let refused = loop {
-        rig.eq.progress()?;
-        connecting = match connecting.wait(Duration::from_millis(5)) {
-            Err(ConnectError::Expired(connecting)) => connecting,
-            ended => break refusal(ended),
-        };
-        assert!(Instant::now() < deadline, "neither refused nor connected");
-    };
-    assert_eq!(*refused.error.kind(), ErrorKind::Peer);
-    // The address is still there, for the same queue.
-    let socket = address.socket_addr().expect("an IP provider");
-    let hints = t.hints(Caps::MSG).node("127.0.0.1").service(socket.port().to_string());
-    let info = hints.source().query()?.into_best();
-    let listener = rig.fabric.passive_endpoint(&info).event_queue(&rig.eq).listen()?;
-    assert_eq!(listener.name()?.socket_addr(), Some(socket));
-    let [a, b] = rig.pair(&listener)?;
-    talk(&a, &b, 10)
 }
 
 /// A port where nobody listens: an error that says so, at once or from the queue.
@@ -802,38 +753,4 @@ fn signalled(t: &Target) -> Verdict {
         assert!(waiting.join().expect("it does not panic")?);
         Ok(())
     })
-}
-
-/// The entry of the quirk table: on `sockets`, fi_shutdown closes the connection's descriptor and
-/// fi_close closes the number again, here a file's of ours. On the others it does not.
-// quirk: 8
-fn descriptor_closed_twice<T: Mode>(t: &Target) -> Verdict {
-    use std::os::fd::AsRawFd;
-    let rig = Rig::<T>::open(t)?;
-    let listener = rig.listen()?;
-    let known = ofi::quirk(&t.provider, ofi::Defect::ShutdownClosesTwice).is_some();
-    let mut closed = 0;
-    // The provider's own threads may be quicker once: the defect is given some chances to show.
-    for round in 0..20 {
-        if closed > 0 || round >= 3 && !known {
-            break;
-        }
-        let [a, b] = rig.pair(&listener)?;
-        // SAFETY: an open, connected endpoint.
-        assert_eq!(unsafe { ofi_sys::fi_shutdown(a.as_raw(), 0) }, 0);
-        // They take the lowest free numbers.
-        let open = |_| std::fs::File::open("/dev/null");
-        let files: Vec<_> = (0..16).map(open).collect::<Result<_, _>>()?;
-        drop(a);
-        let gone = files.iter().filter(|file| {
-            // SAFETY: asks about a number, nothing more.
-            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) == -1 }
-        });
-        closed += gone.count();
-        // The standard library aborts where it finds a file of its own closed already.
-        files.into_iter().for_each(std::mem::forget);
-        drop(b);
-    }
-    assert_eq!(closed > 0, known, "{closed} foreign descriptors were closed");
-    Ok(())
 }
