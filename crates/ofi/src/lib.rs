@@ -57,7 +57,8 @@
 //! Whoever waits drives the queue: [`Op::wait`], [`block_on`], an `.await` each time it is polled.
 //! A future that stays pending is woken when somebody drives its queue. Under another executor
 //! that somebody is [`CompletionQueue::driver`], or a task of yours that calls
-//! [`CompletionQueue::progress`] when [`CompletionQueue::fd`] is readable.
+//! [`CompletionQueue::progress`] and sleeps on [`CompletionQueue::fd`] whenever
+//! [`CompletionQueue::try_wait`] says that it may.
 //!
 //! # Safety, in five sentences
 //!
