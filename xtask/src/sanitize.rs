@@ -36,7 +36,7 @@ pub fn valgrind() -> Result<Tally, String> {
 /// The models of every hand-off between threads. Other atomics, so a target directory of its own.
 pub fn loom() -> Result<Tally, String> {
     let mut command = cargo(&["test", "-p", "ofi", "--lib", "--release", "--no-fail-fast"]);
-    command.arg("--target-dir").arg(target_directory()?.join("loom")).arg("loom");
+    command.arg("--target-dir").arg(target_directory()?.join("loom")).arg("models");
     some(judge(command.env("RUSTFLAGS", "--cfg loom"))?)
 }
 

@@ -9,16 +9,7 @@
 //! Entries live as long as their vector; an [`Address`] looks into its entry only after the vector's
 //! number was found to be that of a vector which somebody holds.
 
-use std::{
-    collections::HashMap,
-    ffi::c_void,
-    fmt,
-    ptr::NonNull,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering, fence},
-    },
-};
+use std::{collections::HashMap, ffi::c_void, fmt, ptr::NonNull, sync::Arc};
 
 use ofi_sys::fid_av;
 
@@ -30,6 +21,7 @@ use crate::{
     info::CheckedAddress,
     object::{CloseError, Owned, refuse_fork, report},
     op::lane::Lane,
+    sync::atomic::{AtomicU64, Ordering},
     threading::{Lock, Shared, Threading},
 };
 
@@ -82,6 +74,21 @@ impl Address {
     /// What a slot notes to say that it names this address.
     pub(crate) fn entry_word(&self) -> u64 {
         self.entry.as_ptr() as usize as u64
+    }
+
+    /// An address that nobody else has, in a vector that never goes.
+    #[cfg(all(test, loom))]
+    pub(crate) fn model() -> Address {
+        let entry = Box::leak(Box::new(Entry { generation: AtomicU64::new(0) }));
+        Address { raw: 0, vector: 0, generation: 0, entry: NonNull::from(entry) }
+    }
+
+    /// From here on posting to it is refused.
+    ///
+    /// The caller holds the vector whose number is [`vector`](Self::vector).
+    pub(crate) fn retire(&self) {
+        // SAFETY: the vector is held, so its entries exist.
+        unsafe { self.entry.as_ref() }.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether it has not been removed.
@@ -172,10 +179,7 @@ pub struct AddressVectorBuilder<T: Threading> {
 
 impl<T: Threading> AddressVectorBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        AddressVectorBuilder {
-            domain: domain.clone(),
-            count: 0,
-        }
+        AddressVectorBuilder { domain: domain.clone(), count: 0 }
     }
 
     /// About how many addresses it will hold. A hint.
@@ -191,7 +195,7 @@ impl<T: Threading> AddressVectorBuilder<T> {
     /// What the provider says.
     #[doc(alias = "fi_av_open")]
     pub fn open(self) -> Result<AddressVector<T>> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         refuse_fork("fi_av_open")?;
         let domain = &self.domain.0;
         // SAFETY: a plain C structure.
@@ -201,12 +205,7 @@ impl<T: Threading> AddressVectorBuilder<T> {
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
         let status = unsafe {
-            ofi_sys::fi_av_open(
-                domain.as_ptr(),
-                attr.as_ptr(),
-                &raw mut fid,
-                std::ptr::null_mut(),
-            )
+            ofi_sys::fi_av_open(domain.as_ptr(), attr.as_ptr(), &raw mut fid, std::ptr::null_mut())
         };
         check(i64::from(status), "fi_av_open")?;
         Ok(AddressVector(Arc::new(AvCore {
@@ -266,10 +265,7 @@ impl<T: Threading> AddressVector<T> {
         };
         // It is a count, not a status (fault 24).
         if check(i64::from(status), NAME)? != 1 || raw == ofi_sys::FI_ADDR_NOTAVAIL {
-            return Err(Error::invalid(
-                NAME,
-                format!("the provider did not take {address}"),
-            ));
+            return Err(Error::invalid(NAME, format!("the provider did not take {address}")));
         }
         Ok(table.add(self.0.id, raw, address.bytes()))
     }
@@ -294,10 +290,7 @@ impl<T: Threading> AddressVector<T> {
         }
         table.known.remove(&bytes);
         table.by_raw.remove(&address.raw);
-        // SAFETY: this vector's entry, and we hold the vector.
-        unsafe { address.entry.as_ref() }
-            .generation
-            .fetch_add(1, Ordering::SeqCst);
+        address.retire();
         table.retired.push((address, bytes));
         self.sweep(&mut table);
         Ok(())
@@ -364,10 +357,7 @@ impl<T: Threading> AddressVector<T> {
         if address.format() != format {
             return Err(Error::invalid(
                 "fi_av_insert",
-                format!(
-                    "the address is {}, the domain's are {format}",
-                    address.format()
-                ),
+                format!("the address is {}, the domain's are {format}", address.format()),
             ));
         }
         let mut bytes = match CheckedAddress::new(format, address.bytes()) {
@@ -400,18 +390,13 @@ impl<T: Threading> AvCore<T> {
         if table.retired.is_empty() {
             return;
         }
-        // With the fence in a slot's mark: either the post sees the new generation, or we see the
-        // post.
-        fence(Ordering::SeqCst);
         let lanes = self.lanes.lock();
         let AddressTable { retired, free, .. } = table;
         retired.retain(|(address, _)| {
             let word = address.entry_word();
             // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
-            if lanes
-                .iter()
-                .any(|lane| unsafe { lane.as_ref() }.names(word))
-            {
+            let names = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.names(word);
+            if lanes.iter().any(names) {
                 return true;
             }
             let mut raw = address.raw;
@@ -469,19 +454,12 @@ impl AddressTable {
 
     fn add(&mut self, vector: u64, raw: u64, bytes: &[u8]) -> Address {
         let entry = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Box::new(Entry {
-                generation: AtomicU64::new(0),
-            }));
+            self.entries.push(Box::new(Entry { generation: AtomicU64::new(0) }));
             NonNull::from(&**self.entries.last().expect("just pushed"))
         });
         // SAFETY: entries live as long as the table.
         let generation = unsafe { entry.as_ref() }.generation.load(Ordering::SeqCst);
-        let address = Address {
-            raw,
-            vector,
-            generation,
-            entry,
-        };
+        let address = Address { raw, vector, generation, entry };
         self.known.insert(bytes.into(), Known { address, count: 1 });
         self.by_raw.insert(raw, bytes.into());
         address

@@ -32,6 +32,25 @@ impl FabricCore {
     }
 }
 
+#[cfg(all(test, loom))]
+impl FabricCore {
+    /// The fabric of the models' device, which is not closed.
+    ///
+    /// # Safety
+    ///
+    /// It lives as long as what is returned.
+    pub(crate) unsafe fn model(fid: std::ptr::NonNull<fid_fabric>) -> Arc<FabricCore> {
+        // SAFETY: it is not null; nobody closes it, as it is leaked at once.
+        let fid = unsafe { Owned::new(fid.as_ptr(), "model") }.expect("not null");
+        fid.leak();
+        // SAFETY: libfabric allocates an entry, which nobody else frees.
+        let info = unsafe {
+            Info::from_raw(std::ptr::NonNull::new(ofi_sys::fi_allocinfo()).expect("memory"))
+        };
+        Arc::new(FabricCore { fid, info })
+    }
+}
+
 impl Fabric {
     /// Opens the fabric of `info`.
     ///
@@ -45,19 +64,12 @@ impl Fabric {
         let mut fid = std::ptr::null_mut();
         // SAFETY: `info` came from fi_getinfo, so its fabric_attr is set; `fid` receives the fabric.
         let status = unsafe {
-            ofi_sys::fi_fabric(
-                (*info.as_ptr()).fabric_attr,
-                &raw mut fid,
-                std::ptr::null_mut(),
-            )
+            ofi_sys::fi_fabric((*info.as_ptr()).fabric_attr, &raw mut fid, std::ptr::null_mut())
         };
         check(i64::from(status), "fi_fabric")?;
         // SAFETY: fi_fabric succeeded.
         let fid = unsafe { Owned::new(fid, "fi_fabric")? };
-        Ok(Fabric(Arc::new(FabricCore {
-            fid,
-            info: info.clone(),
-        })))
+        Ok(Fabric(Arc::new(FabricCore { fid, info: info.clone() })))
     }
 
     /// Opens the domain of `info`: [`Domain::open`].
@@ -94,8 +106,6 @@ impl Fabric {
 
 impl fmt::Debug for Fabric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fabric")
-            .field("fid", &self.0.fid)
-            .finish_non_exhaustive()
+        f.debug_struct("Fabric").field("fid", &self.0.fid).finish_non_exhaustive()
     }
 }

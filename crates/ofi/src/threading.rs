@@ -135,14 +135,17 @@ impl Word for AtomicWord {
 
     #[inline]
     fn store_fenced(&self, value: u64) {
+        // With a `SeqCst` load after it, as strong as with a fence in between, and on x86 the one
+        // instruction that a fence would be.
         self.0.swap(value, Ordering::SeqCst);
+        // loom knows the order of `SeqCst` of fences alone, and would find what cannot be.
+        #[cfg(loom)]
+        crate::sync::atomic::fence(Ordering::SeqCst);
     }
 
     #[inline]
     fn replace(&self, old: u64, new: u64) -> Result<(), u64> {
-        self.0
-            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
-            .map(drop)
+        self.0.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).map(drop)
     }
 
     #[inline]
@@ -224,9 +227,7 @@ impl<X> Lock<X> for Exclusive<X> {
 
     #[inline]
     fn lock(&self) -> MutexGuard<'_, X> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     #[cfg(not(loom))]

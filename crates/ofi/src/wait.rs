@@ -8,15 +8,25 @@
 
 use std::{
     cell::RefCell,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::RawFd,
     pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, Weak},
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
+
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+    thread, thread_local,
+};
+
+#[cfg_attr(loom, path = "wait/bell_model.rs")]
+pub(crate) mod bell;
+#[cfg(all(test, loom))]
+mod models;
+
+use bell::Bell;
 
 /// A queue that can be driven and waited on.
 pub trait Source {
@@ -58,15 +68,8 @@ impl Parkers {
     /// Wakes every thread parked here.
     pub(crate) fn signal(&self) {
         self.signals.fetch_add(1, Ordering::AcqRel);
-        let parked = self
-            .parked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        parked
-            .iter()
-            .filter_map(Weak::upgrade)
-            .for_each(|parker| parker.unpark());
+        let parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        parked.iter().filter_map(Weak::upgrade).for_each(|parker| parker.unpark());
     }
 
     fn enter(&self, parker: &Arc<Parker>) {
@@ -76,9 +79,7 @@ impl Parkers {
 
     fn leave(&self, parker: &Arc<Parker>) {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = parked
-            .iter()
-            .position(|p| std::ptr::eq(p.as_ptr(), &raw const **parker))
+        if let Some(at) = parked.iter().position(|p| std::ptr::eq(p.as_ptr(), &raw const **parker))
         {
             parked.swap_remove(at);
         }
@@ -89,18 +90,12 @@ impl Parkers {
 #[derive(Debug)]
 pub(crate) struct Parker {
     woken: AtomicBool,
-    reads: OwnedFd,
-    writes: Option<OwnedFd>,
+    bell: Bell,
 }
 
 impl Parker {
     fn new() -> std::io::Result<Parker> {
-        let (reads, writes) = descriptors()?;
-        Ok(Parker {
-            woken: AtomicBool::new(false),
-            reads,
-            writes,
-        })
+        Ok(Parker { woken: AtomicBool::new(false), bell: Bell::new()? })
     }
 
     /// This thread's parker, with its waker.
@@ -116,11 +111,7 @@ impl Parker {
 
     fn unpark(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
-            let fd = self.writes.as_ref().unwrap_or(&self.reads).as_raw_fd();
-            let one = 1_u64.to_ne_bytes();
-            // SAFETY: the descriptor is open and the eight bytes are ours. A full pipe or counter
-            // is readable already, which is all that is wanted.
-            unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+            self.bell.ring();
         }
     }
 
@@ -129,19 +120,11 @@ impl Parker {
         if !self.woken.load(Ordering::Acquire) {
             return false;
         }
-        self.drain();
+        self.bell.drain();
         // A wake-up between the read and this saw the flag up and wrote nothing. It is not lost:
         // this acquires what its caller had done before, and the look that follows sees it.
         self.woken.swap(false, Ordering::AcqRel);
         true
-    }
-}
-
-impl Parker {
-    fn drain(&self) {
-        let mut sink = [0_u8; 64];
-        // SAFETY: the descriptor is open (and does not block), the buffer ours.
-        unsafe { libc::read(self.reads.as_raw_fd(), sink.as_mut_ptr().cast(), sink.len()) };
     }
 }
 
@@ -152,37 +135,6 @@ impl Wake for Parker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.unpark();
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-fn descriptors() -> std::io::Result<(OwnedFd, Option<OwnedFd>)> {
-    // SAFETY: no memory is involved.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: newly opened, ours.
-    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, None))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-fn descriptors() -> std::io::Result<(OwnedFd, Option<OwnedFd>)> {
-    let mut fds = [-1; 2];
-    // SAFETY: the array has room for the two descriptors.
-    if unsafe { libc::pipe(fds.as_mut_ptr()) } < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: newly opened, ours; fcntl with these commands touches no memory.
-    unsafe {
-        for fd in fds {
-            libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK);
-            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-        }
-        Ok((
-            OwnedFd::from_raw_fd(fds[0]),
-            Some(OwnedFd::from_raw_fd(fds[1])),
-        ))
     }
 }
 
@@ -227,18 +179,14 @@ struct Entered<'a> {
 
 impl<'a> Entered<'a> {
     fn new(sources: &'a [&'a dyn Source], parker: &'a Arc<Parker>) -> Self {
-        sources
-            .iter()
-            .for_each(|source| source.parkers().enter(parker));
+        sources.iter().for_each(|source| source.parkers().enter(parker));
         Entered { sources, parker }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.sources
-            .iter()
-            .for_each(|source| source.parkers().leave(self.parker));
+        self.sources.iter().for_each(|source| source.parkers().leave(self.parker));
     }
 }
 
@@ -262,7 +210,7 @@ impl Idle {
             if idle < Self::SPIN && cpus() > 1 {
                 std::hint::spin_loop();
             } else if idle < Self::YIELD {
-                std::thread::yield_now();
+                thread::yield_now();
             } else {
                 sleep_on(&[], entered.parker, left.min(Self::NAP));
             }
@@ -270,14 +218,10 @@ impl Idle {
         };
         if sources.iter().all(|source| source.may_park()) {
             let limit = sources.iter().map(|source| source.park_limit()).min();
-            sleep_on(
-                &fds,
-                entered.parker,
-                left.min(limit.unwrap_or(Duration::MAX)),
-            );
+            sleep_on(&fds, entered.parker, left.min(limit.unwrap_or(Duration::MAX)));
         } else {
             // Something is there to be read, or somebody else is reading it just now.
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 }
@@ -290,28 +234,13 @@ fn cpus() -> usize {
 
 /// Sleeps until one of `fds` or the parker has something, for at most `limit`.
 fn sleep_on(fds: &[RawFd], parker: &Parker, limit: Duration) {
-    // A descriptor may tell by being writable or in error, too (rule W3).
-    let source = |fd: &RawFd| libc::pollfd {
-        fd: *fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut polled: Vec<libc::pollfd> = fds.iter().map(source).collect();
-    polled.push(libc::pollfd {
-        fd: parker.reads.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    });
-    let millis = i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-    // SAFETY: the array is ours and as long as it says. Whatever it returns, the caller looks.
-    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
-    if polled.last().is_some_and(|own| own.revents != 0) {
-        // The flag may have been taken before its write arrived here.
-        parker.drain();
+    if parker.bell.wait(fds, limit) {
+        // The flag may have been taken before its ring arrived here.
+        parker.bell.drain();
     }
 }
 
-thread_local! {
+std::thread_local! {
     /// The sources that the future inside [`block_on`] of this thread waits for.
     static WAITED: RefCell<Option<Vec<Arc<dyn Source>>>> = const { RefCell::new(None) };
 }

@@ -29,14 +29,8 @@ impl FabricAddress {
     /// What a provider wrote. Text is kept without its NUL, so that equal addresses are equal
     /// (rule A6).
     pub(crate) fn from_provider(format: AddressFormat, bytes: &[u8]) -> FabricAddress {
-        let text = bytes
-            .split(|b| *b == 0)
-            .next()
-            .filter(|_| format == AddressFormat::Str);
-        FabricAddress {
-            format,
-            bytes: text.unwrap_or(bytes).into(),
-        }
+        let text = bytes.split(|b| *b == 0).next().filter(|_| format == AddressFormat::Str);
+        FabricAddress { format, bytes: text.unwrap_or(bytes).into() }
     }
 
     /// The address's form.
@@ -61,10 +55,7 @@ impl FabricAddress {
 impl From<SocketAddr> for FabricAddress {
     fn from(address: SocketAddr) -> FabricAddress {
         let (format, bytes) = info::encode(address);
-        FabricAddress {
-            format,
-            bytes: bytes.into(),
-        }
+        FabricAddress { format, bytes: bytes.into() }
     }
 }
 
@@ -76,9 +67,7 @@ impl fmt::Display for FabricAddress {
         if self.format == AddressFormat::Str {
             return f.write_str(&String::from_utf8_lossy(&self.bytes));
         }
-        self.bytes
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

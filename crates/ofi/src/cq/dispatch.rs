@@ -165,11 +165,7 @@ impl<T: Threading> CqCore<T> {
         // Some providers leave it negative (rule B19); `from_raw` takes either sign.
         let errno = Errno::from_raw(entry.err);
         let has_data = !entry.err_data.is_null() && entry.err_data_size > 0;
-        let data = if has_data {
-            entry.err_data
-        } else {
-            std::ptr::null_mut()
-        };
+        let data = if has_data { entry.err_data } else { std::ptr::null_mut() };
         let text = self.error_text(entry.prov_errno, data);
         let mut error = Error::from_errno(errno, self.attempted(entry.op_context))
             .provider(entry.prov_errno, text)
@@ -196,7 +192,7 @@ impl<T: Threading> CqCore<T> {
         }
         // SAFETY: contexts of a dispatching queue are slots that are not home yet; their table was
         // written before the post.
-        unsafe { Slot::<T>::from_context(context).body(|b| (*b).table.name) }
+        unsafe { Slot::<T>::from_context(context).table().name }
     }
 
     fn error_text(&self, provider_errno: i32, data: *const std::ffi::c_void) -> Option<String> {
@@ -266,8 +262,8 @@ impl<T: Threading> Deferred<T> {
         match after {
             After::Stray | After::Done(None) => {}
             After::Done(Some(waker)) => self.push_waker(waker),
-            After::Orphan => self.push_orphan(slot, 0),
-            After::OrphanInLimbo => self.push_orphan(slot, 1),
+            After::Orphan(waker) => self.push_orphan(slot, 0, waker),
+            After::OrphanInLimbo(waker) => self.push_orphan(slot, 1, waker),
         }
     }
 
@@ -282,7 +278,8 @@ impl<T: Threading> Deferred<T> {
     }
 
     #[cold]
-    fn push_orphan(&mut self, slot: &Slot<T>, limbo: u64) {
+    fn push_orphan(&mut self, slot: &Slot<T>, limbo: u64, waker: Option<Waker>) {
+        waker.into_iter().for_each(|waker| self.push_waker(waker));
         slot.next.store(self.orphans);
         self.orphans = slot.context() as usize as u64 | limbo;
     }

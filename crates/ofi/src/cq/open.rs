@@ -27,11 +27,7 @@ pub(crate) struct Shape {
 
 impl<T: Threading> CompletionQueueBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        CompletionQueueBuilder {
-            domain: domain.clone(),
-            size: 0,
-            fd: true,
-        }
+        CompletionQueueBuilder { domain: domain.clone(), size: 0, fd: true }
     }
 
     /// How many entries the queue holds. 0, the default, sizes it for one endpoint: all that its
@@ -102,11 +98,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             stray: AtomicU64::new(0),
             parkers: Parkers::default(),
         });
-        Ok(CompletionQueue(Arc::new(CqOpen {
-            core,
-            size,
-            domain: Arc::clone(&self.domain.0),
-        })))
+        Ok(CompletionQueue(Arc::new(CqOpen { core, size, domain: Arc::clone(&self.domain.0) })))
     }
 
     /// With a descriptor if that was wanted and the provider really gives one (rule W7: some open
@@ -157,5 +149,41 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         check(i64::from(status), "fi_cq_open")?;
         // SAFETY: fi_cq_open succeeded.
         unsafe { Owned::new(fid, "fi_cq_open") }
+    }
+}
+
+#[cfg(all(test, loom))]
+impl CqCore<Shared> {
+    /// A queue of the models' device, which is not closed.
+    ///
+    /// # Safety
+    ///
+    /// Queue and fabric live as long as what is returned, and can be read and waited on.
+    pub(crate) unsafe fn model(
+        fid: NonNull<fid_cq>,
+        fd: Option<RawFd>,
+        fabric: Arc<FabricCore>,
+    ) -> Arc<CqCore<Shared>> {
+        // SAFETY: it is not null; nobody closes it, as it is leaked at once.
+        let fid = unsafe { Owned::new(fid.as_ptr(), "model") }.expect("not null");
+        fid.leak();
+        let park_limit = Duration::from_secs(1);
+        Arc::new(CqCore {
+            fid,
+            shape: Shape { has_data: false, has_tag: false, source: false, fd, park_limit },
+            fabric,
+            reader: Lock::new(Reader {
+                open: true,
+                limbo: Vec::new(),
+                error_data: Vec::new(),
+                fatal: None,
+            }),
+            lanes: Lock::new(Vec::new()),
+            backlogged: Word::new(0),
+            unsolicited: Mutex::default(),
+            unsolicited_lost: AtomicU64::new(0),
+            stray: AtomicU64::new(0),
+            parkers: Parkers::default(),
+        })
     }
 }

@@ -77,11 +77,9 @@ impl<T: Threading> Core<T> {
         }
         for slot in lane.slots() {
             let state = slot.state.load();
-            let receives = slot.body(|b| {
-                // SAFETY: the table is written before PROVIDER is set and stays until the slot is
-                // used again, which no post does any more.
-                unsafe { (*b).table.receives }
-            });
+            // SAFETY: the table is written before PROVIDER is set and stays until the slot is
+            // used again, which no post does any more.
+            let receives = unsafe { slot.table() }.receives;
             if state & PROVIDER != 0 && state & DONE == 0 && receives {
                 // Where it cannot be cancelled, the close ends it.
                 let _ = lane.cancel(slot);
@@ -117,7 +115,7 @@ impl<T: Threading> Core<T> {
             drop(still);
             if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
                 // SAFETY: closed with 0 on such a provider, both readers are held off.
-                limbo = unsafe { lane.into_limbo(closed, &mut after) };
+                limbo = unsafe { lane.end_in_limbo(closed, &mut after) };
             }
             if let (Ok(()), Some((connection, reader))) = (&result, &mut events) {
                 // No event of this endpoint is left for whatever comes to its address next.
@@ -132,7 +130,7 @@ impl<T: Threading> Core<T> {
             return Err(self.leak(left));
         }
         if limbo {
-            // SAFETY: once for this lane, after `into_limbo` and after its orphans were seen to.
+            // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
             let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
             for queue in queues {
                 queue.hold().claim(Arc::clone(&claim));

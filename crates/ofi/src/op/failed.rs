@@ -4,15 +4,20 @@ use std::{
     fmt,
     pin::Pin,
     ptr::NonNull,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use super::{
     lane::Lane,
-    slot::{self, Body, Slot},
+    slot::{self, Body, Part, Slot},
 };
-use crate::{Error, threading::Threading, wait};
+use crate::{
+    Error,
+    sync::{Mutex, MutexGuard},
+    threading::Threading,
+    wait,
+};
 
 /// An operation that failed, and its buffer.
 ///
@@ -55,20 +60,14 @@ impl<B> Returned<B> {
 
 impl<B> Failed<B> {
     pub(crate) fn back(error: Error, buffer: B) -> Failed<B> {
-        Failed {
-            error,
-            buf: Returned::Back(buffer),
-        }
+        Failed { error, buf: Returned::Back(buffer) }
     }
 }
 
 impl<B> fmt::Debug for Failed<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let buf = if self.buf.is_held() { "Held" } else { "Back" };
-        f.debug_struct("Failed")
-            .field("error", &self.error)
-            .field("buf", &buf)
-            .finish()
+        f.debug_struct("Failed").field("error", &self.error).field("buf", &buf).finish()
     }
 }
 
@@ -116,7 +115,7 @@ impl<B> Held<B> {
         self.cell().buffer.take()
     }
 
-    fn cell(&self) -> std::sync::MutexGuard<'_, Cell<B>> {
+    fn cell(&self) -> MutexGuard<'_, Cell<B>> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,7 +125,9 @@ impl<B> Future for Held<B> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<B> {
         // The waker goes in before the last look: a delivery in between calls it.
-        self.cell().waker = Some(context.waker().clone());
+        let earlier = self.cell().waker.replace(context.waker().clone());
+        // User code, so not under the lock.
+        drop(earlier);
         match self.try_take() {
             Some(buffer) => Poll::Ready(buffer),
             None => {
@@ -155,15 +156,10 @@ impl<B> fmt::Debug for Held<B> {
 pub(super) unsafe fn hold<B: 'static, T: Threading>(slot: NonNull<Slot<T>>) -> Result<Held<B>, B> {
     // SAFETY: the caller's half keeps the slot and its lane.
     let slot = unsafe { slot.as_ref() };
-    let cell = Arc::new(Mutex::new(Cell {
-        buffer: None,
-        waker: None,
-    }));
+    let cell = Arc::new(Mutex::new(Cell { buffer: None, waker: None }));
     let ticket = Arc::into_raw(Arc::clone(&cell));
-    let receives = slot.body(|b| {
-        // SAFETY: written before the post, read only since.
-        unsafe { (*b).table.receives }
-    });
+    // SAFETY: written before the post, read only since.
+    let receives = unsafe { slot.table() }.receives;
     // SAFETY: our half keeps the lane.
     let source = T::shared_source(unsafe { slot.lane.as_ref() }.queue(receives));
     // SAFETY: we are the Op; `deliver::<B>` takes back exactly this Arc and the `B` that `start`
@@ -175,7 +171,7 @@ pub(super) unsafe fn hold<B: 'static, T: Threading>(slot: NonNull<Slot<T>>) -> R
         }
         slot.leave_ticket(None, std::ptr::null());
         drop(Arc::from_raw(ticket));
-        let buffer = slot.body(|b| {
+        let buffer = slot.body(Part::Whole, |b| {
             (*b).error = None;
             (*b).spilled = None;
             slot::take::<B>(&raw mut (*b).buffer)

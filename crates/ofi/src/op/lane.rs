@@ -9,23 +9,23 @@
 //! A `NonNull<Lane>` is valid while its endpoint is open, or while the holder owns a half of one of
 //! its slots.
 
-use std::{
-    collections::VecDeque,
-    ptr::NonNull,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot};
 use crate::{
     Errno, Error,
     cq::{CqCore, Deferred},
     object::forked,
+    sync::{
+        Watch,
+        atomic::{Ordering, fence},
+    },
     threading::{Lock, Threading, Word},
 };
 
 /// Slots of the first chunk; each further chunk is twice the one before.
-const FIRST_CHUNK: u32 = 64;
-const CHUNKS: usize = 24;
+const FIRST_CHUNK: u32 = if cfg!(loom) { 2 } else { 64 };
+const CHUNKS: usize = if cfg!(loom) { 2 } else { 24 };
 /// The free list of a closed lane: whoever brings a slot home counts it instead.
 const CLOSED: u64 = u64::MAX;
 
@@ -49,6 +49,7 @@ pub(crate) struct Lane<T: Threading> {
     backlog: T::Lock<Vec<Waiting<T>>>,
     /// Operations in `backlog`, read without its lock.
     pub(crate) backlogged: T::Word,
+    watch: Watch,
 }
 
 /// Posts to one destination that wait for room, in order.
@@ -78,17 +79,14 @@ impl<T: Threading> Lane<T> {
             lost: T::Word::new(0),
             backlog: T::Lock::new(Vec::new()),
             backlogged: T::Word::new(0),
+            watch: Watch::new(),
         });
         NonNull::from(Box::leak(lane))
     }
 
     /// The queue that an operation completes on.
     pub(crate) fn queue(&self, receives: bool) -> &Arc<CqCore<T>> {
-        if receives {
-            &self.receive
-        } else {
-            &self.transmit
-        }
+        if receives { &self.receive } else { &self.transmit }
     }
 
     /// A free slot.
@@ -136,14 +134,10 @@ impl<T: Threading> Lane<T> {
             return;
         }
         let chunk = ((*total + FIRST_CHUNK).ilog2() - FIRST_CHUNK.ilog2()) as usize;
-        assert!(
-            chunk < CHUNKS,
-            "more than 2^29 operations in flight on one endpoint"
-        );
+        assert!(chunk < CHUNKS, "more than 2^29 operations in flight on one endpoint");
         let len = FIRST_CHUNK << chunk;
-        let slots: Box<[Slot<T>]> = (*total..*total + len)
-            .map(|index| Slot::new(index, NonNull::from(self)))
-            .collect();
+        let slots: Box<[Slot<T>]> =
+            (*total..*total + len).map(|index| Slot::new(index, NonNull::from(self))).collect();
         self.chunks[chunk].store(Box::into_raw(slots).cast::<Slot<T>>() as usize as u64);
         for index in (*total..*total + len).rev() {
             let slot = self.slot(index);
@@ -154,6 +148,7 @@ impl<T: Threading> Lane<T> {
 
     #[inline]
     fn push(&self, slot: &Slot<T>) -> bool {
+        self.watch.reads();
         loop {
             let head = self.free.load();
             if head == CLOSED {
@@ -203,6 +198,7 @@ impl<T: Threading> Lane<T> {
         // lane came from `Box::into_raw` and `Box::leak`.
         unsafe {
             let lane = Box::from_raw(lane.as_ptr());
+            lane.watch.writes();
             let mut left = *lane.total.lock();
             for (chunk, base) in lane.chunks.iter().enumerate() {
                 let len = FIRST_CHUNK << chunk;
@@ -211,10 +207,7 @@ impl<T: Threading> Lane<T> {
                 }
                 left -= len;
                 let base = base.load() as usize as *mut Slot<T>;
-                drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(
-                    base,
-                    len as usize,
-                )));
+                drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(base, len as usize)));
             }
         }
     }
@@ -237,6 +230,7 @@ impl<T: Threading> Lane<T> {
             home += 1;
             next = lane.slot(index).next.load() as u32;
         }
+        lane.watch.reads();
         let away = *lane.total.lock() - home;
         // SAFETY: the list is closed; from here on slots count themselves home.
         unsafe { Lane::count_home(this, u64::from(away)) };
@@ -249,7 +243,11 @@ impl<T: Threading> Lane<T> {
     }
 
     /// Whether an operation that names `entry` may still reach the provider.
+    ///
+    /// Asked after the entry's generation was raised: either the post sees that, or this the post.
     pub(crate) fn names(&self, entry: u64) -> bool {
+        // The other half is in a slot's mark, `store_fenced`.
+        fence(Ordering::SeqCst);
         self.slots().any(|slot| {
             let state = slot.state.load();
             state & (PROVIDER | QUEUED) != 0
@@ -297,10 +295,7 @@ impl<T: Threading> Lane<T> {
 
     #[cold]
     fn waits(&self, class: u64) -> bool {
-        self.backlog
-            .lock()
-            .iter()
-            .any(|w| w.class == class && !w.posts.is_empty())
+        self.backlog.lock().iter().any(|w| w.class == class && !w.posts.is_empty())
     }
 
     /// Puts a prepared slot at the end of its line.
@@ -312,10 +307,7 @@ impl<T: Threading> Lane<T> {
         let post = NonNull::from(slot);
         match backlog.iter_mut().find(|w| w.class == class) {
             Some(waiting) => waiting.posts.push_back(post),
-            None => backlog.push(Waiting {
-                class,
-                posts: VecDeque::from([post]),
-            }),
+            None => backlog.push(Waiting { class, posts: VecDeque::from([post]) }),
         }
         self.backlogged.fetch_add(1);
         self.queue(receives).backlogged.fetch_add(1);
@@ -353,10 +345,8 @@ impl<T: Threading> Lane<T> {
                 // SAFETY: a queued slot is its Op's and the backlog's; the Op leaves only through
                 // `unqueue`, which needs the lock held here.
                 let slot = unsafe { post.as_ref() };
-                let table = slot.body(|b| {
-                    // SAFETY: the poster wrote the table before it queued the slot.
-                    unsafe { (*b).table }
-                });
+                // SAFETY: the poster wrote the table before it queued the slot.
+                let table = unsafe { slot.table() };
                 // The entry may be read on another thread before `issue` returns. QUEUED stays
                 // until it has: an Op that is dropped meanwhile waits for the lock held here.
                 slot.state.fetch_or(PROVIDER);
@@ -392,10 +382,8 @@ impl<T: Threading> Lane<T> {
             for post in waiting.posts {
                 // SAFETY: as in `retry`.
                 let slot = unsafe { post.as_ref() };
-                let receives = slot.body(|b| {
-                    // SAFETY: the poster wrote the table before it queued the slot.
-                    unsafe { (*b).table.receives }
-                });
+                // SAFETY: the poster wrote the table before it queued the slot.
+                let receives = unsafe { slot.table() }.receives;
                 self.backlogged.fetch_add(u64::MAX);
                 self.queue(receives).backlogged.fetch_add(u64::MAX);
                 let error = Some(error.clone());
@@ -412,7 +400,7 @@ impl<T: Threading> Lane<T> {
     ///
     /// The endpoint's `fi_close` returned 0 on a provider known to give memory back then, and the
     /// caller holds the reader locks of both queues.
-    pub(crate) unsafe fn into_limbo(&self, error: &Error, after: &mut Deferred<T>) -> bool {
+    pub(crate) unsafe fn end_in_limbo(&self, error: &Error, after: &mut Deferred<T>) -> bool {
         let mut any = false;
         for slot in self.slots() {
             let state = slot.state.load();
@@ -450,7 +438,7 @@ impl<T: Threading> Lane<T> {
     ///
     /// # Safety
     ///
-    /// As [`Lane::into_limbo`], after both queues were seen empty or closed; once.
+    /// As [`Lane::end_in_limbo`], after both queues were seen empty or closed; once.
     pub(crate) unsafe fn end_limbo(this: NonNull<Lane<T>>) {
         // The walk must not end in a freed lane: collect first, then bring home.
         // SAFETY: slots in limbo are away, so the lane exists.
@@ -470,6 +458,5 @@ impl<T: Threading> Lane<T> {
                 }
             }
         }
-        std::sync::atomic::fence(Ordering::SeqCst);
     }
 }

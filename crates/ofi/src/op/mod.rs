@@ -31,26 +31,29 @@ use libc::iovec;
 
 use crate::{
     Address, Error, ErrorKind, Result,
-    buf::{INLINE_SEGMENTS, Segments},
+    buf::Segments,
     endpoint::Core,
-    error::Needs,
     threading::{Accepts, Shared, Threading, Word},
     wait::{self, Source},
 };
 
 mod failed;
 pub(crate) mod lane;
+#[cfg(all(test, loom))]
+mod models;
+mod post;
 mod recv;
 mod send;
 pub(crate) mod slot;
 
 pub use failed::{Failed, Held, Returned};
+use post::check;
 pub use recv::{Received, RecvOp, RecvVerb};
 pub use send::{CompletionLevel, SendOp, SendVerb, Sent};
-use slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot, Table};
+use slot::{DONE, Left, Outcome, PROVIDER, Part, QUEUED, Slot};
 
 /// What the provider is told about memory.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Memory {
     /// One piece and its descriptor.
     One(iovec, *mut c_void),
@@ -110,13 +113,7 @@ pub struct Operation<'ep, V: Verb, B, T: Threading = Shared> {
 
 impl<'ep, V: Verb, B, T: Threading> Operation<'ep, V, B, T> {
     pub(crate) fn new(core: &'ep Core<T>, verb: V, buffer: B, to: Option<Address>) -> Self {
-        Operation {
-            core,
-            verb,
-            buffer,
-            to,
-            fault: None,
-        }
+        Operation { core, verb, buffer, to, fault: None }
     }
 
     #[cold]
@@ -150,9 +147,7 @@ where
     /// [`WaitError::Failed`] otherwise.
     pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
         let deadline = Instant::now().checked_add(timeout);
-        self.start(true)
-            .map_err(WaitError::Failed)?
-            .wait_deadline(deadline)
+        self.start(true).map_err(WaitError::Failed)?.wait_deadline(deadline)
     }
 
     /// Posts, or queues if `queue` and there is no room.
@@ -167,235 +162,9 @@ where
             Ok(posted) => posted,
             Err(error) => return Err(Failed::back(error, buffer)),
         };
-        let lane = core.lane();
-        let class = verb.class();
-        let line = lane.must_wait(class);
-        if line && !queue {
-            return Err(Failed::back(Error::busy(), buffer));
-        }
-        let slot = lane.acquire();
-        let body = slot.body(|b| b);
-        // SAFETY: a slot just taken from the free list is ours alone. Its buffer storage is empty;
-        // a verb fits, `Glue` checks.
-        unsafe {
-            (*body).table = &Glue::<V, B, T>::TABLE;
-            (*body).posted = posted;
-            (&raw mut (*body).verb).cast::<V>().write(verb);
-            slot::store(&raw mut (*body).buffer, buffer);
-        }
-        slot.destination.store(to.map_or(0, |address| address.entry_word()));
-        // Also when it is to be queued: from here on the slot names its address.
-        slot.state.store_fenced(PROVIDER | OP);
-        let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
-            // Another thread removed it between the first look and the mark (rule A2).
-            REMOVED
-        } else if line {
-            // It takes its place in the line below.
-            -(ofi_sys::FI_EAGAIN as isize)
-        } else {
-            // SAFETY: the slot is prepared and the endpoint open: `core` is borrowed from it.
-            unsafe { Glue::<V, B, T>::issue_now(slot, &verb) }
-        };
-        if status < 0 {
-            if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
-                // SAFETY: it was not posted, so the slot is ours alone.
-                return Err(unsafe { not_posted::<V, B, T>(slot, status) });
-            }
-            lane.enqueue(slot, class, V::RECEIVES);
-        }
-        Ok(Op { slot: NonNull::from(slot), registered: false, kind: PhantomData })
+        // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed.
+        unsafe { post::launch(core.lane(), verb, buffer, to, posted, queue) }
     }
-}
-
-/// In place of a status: the address was removed before the post.
-const REMOVED: isize = isize::MIN;
-
-/// Takes the buffer out of a slot that was not posted, and brings the slot home.
-///
-/// # Safety
-///
-/// The slot holds a `B` and is the caller's alone.
-#[cold]
-#[inline(never)]
-unsafe fn not_posted<V: Verb, B, T: Threading>(slot: &Slot<T>, status: isize) -> Failed<B> {
-    // SAFETY: the caller's promise.
-    let buffer = unsafe {
-        let body = slot.body(|b| b);
-        (*body).spilled = None;
-        let buffer = slot::take::<B>(&raw mut (*body).buffer);
-        lane::Lane::home(slot);
-        buffer
-    };
-    Failed::back(refused::<V>(status), buffer)
-}
-
-#[cold]
-fn refused<V: Verb>(status: isize) -> Error {
-    if status == -(ofi_sys::FI_EAGAIN as isize) {
-        return Error::busy();
-    }
-    if status == REMOVED {
-        return Error::new(ErrorKind::StaleAddress, V::NAME);
-    }
-    Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
-}
-
-/// What must hold before libfabric sees the operation. Returns how many bytes it is about.
-#[inline]
-fn check<V: Uses<B>, B, T: Threading>(
-    core: &Core<T>,
-    verb: &V,
-    buffer: &mut B,
-    to: Option<Address>,
-) -> Result<usize> {
-    let mut list = Segments::new();
-    V::list(buffer, &mut list);
-    let total = list.total();
-    let limits = &core.limits;
-    let iov_limit = if V::RECEIVES {
-        limits.receive_iov
-    } else {
-        limits.transmit_iov
-    };
-    let long = !V::RECEIVES && total > limits.message;
-    let missing = verb.needs() & !limits.caps;
-    let foreign = to.is_some_and(|address| !core.knows(address));
-    let unregistered = limits.local_registration && list.unregistered() > 0;
-    if list.is_foreign(core.domain()) {
-        return Err(Error::invalid(V::NAME, "a region of another domain")
-            .hint("register the memory on the endpoint's domain too"));
-    }
-    if list.count() > iov_limit || long || missing != 0 || foreign || unregistered {
-        return Err(refusal::<V>(
-            list.count(),
-            iov_limit,
-            long,
-            limits.message,
-            missing,
-            foreign,
-        ));
-    }
-    Ok(total)
-}
-
-#[cold]
-fn refusal<V: Verb>(
-    count: usize,
-    iov_limit: usize,
-    long: bool,
-    message: usize,
-    missing: u64,
-    foreign: bool,
-) -> Error {
-    if count > iov_limit {
-        return Error::new(ErrorKind::TooLarge { limit: iov_limit }, V::NAME)
-            .detail(format!("{count} segments in one operation"));
-    }
-    if long {
-        return Error::new(ErrorKind::TooLarge { limit: message }, V::NAME)
-            .hint("split the message, or open an endpoint whose max_msg_size is larger");
-    }
-    if missing != 0 {
-        let caps = crate::Caps::from_raw(missing);
-        let name = caps.iter_names().next().map_or("unknown", |(name, _)| name);
-        return Error::unsupported(V::NAME, Needs::Capability(name))
-            .hint("ask for the capability in the hints");
-    }
-    if foreign {
-        return Error::new(ErrorKind::StaleAddress, V::NAME)
-            .hint("insert the peer's address in the address vector of this endpoint");
-    }
-    Error::unsupported(V::NAME, Needs::Property("registered memory (FI_MR_LOCAL)"))
-        .hint("register the buffer on the endpoint's domain and send a slice of the region")
-}
-
-/// Ties a verb to a buffer type and a threading.
-struct Glue<V, B, T>(PhantomData<(V, B, T)>);
-
-impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
-    const TABLE: Table<T> = Table {
-        name: V::NAME,
-        receives: V::RECEIVES,
-        drop_buffer: Self::drop_buffer,
-        issue: Self::issue,
-    };
-
-    unsafe fn drop_buffer(storage: *mut slot::Storage) {
-        // SAFETY: the caller has a storage that `start` put a `B` in.
-        drop(unsafe { slot::take::<B>(storage) });
-    }
-
-    /// As [`issue_now`](Self::issue_now), for the backlog.
-    unsafe fn issue(slot: &Slot<T>) -> isize {
-        // SAFETY: the caller's promise; `start` wrote the verb.
-        unsafe {
-            let verb = slot.body(|b| (&raw const (*b).verb).cast::<V>().read());
-            Self::issue_now(slot, &verb)
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `start` prepared the slot with this table, the endpoint is open, and the address in the verb
-    /// is in its vector.
-    #[inline(always)]
-    unsafe fn issue_now(slot: &Slot<T>, verb: &V) -> isize {
-        const {
-            assert!(
-                size_of::<V>() <= 64 && align_of::<V>() <= 8,
-                "verbs fit in their slot"
-            );
-        }
-        // Out of the closure: the completer may write the outcome while `issue` still runs.
-        let body = slot.body(|b| b);
-        // SAFETY: verb and buffer were written by `start`; the completer touches neither. Lists of
-        // segments live in the slot until it is home (rule B9).
-        unsafe {
-            let mut list = Segments::new();
-            V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
-            let memory = match list.single() {
-                Some((iov, desc)) => Memory::One(iov, desc),
-                None => keep(body, &list),
-            };
-            verb.issue(slot.lane.as_ref().fid.as_ptr(), memory, slot.context())
-        }
-    }
-}
-
-/// Keeps a list of segments in the slot, where the provider may read it until the completion.
-///
-/// # Safety
-///
-/// The caller owns the body's lists.
-#[cold]
-unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memory {
-    let count = list.count();
-    let described = list.unregistered() < count;
-    // SAFETY: the caller's promise; pointers into the body stay valid, slots do not move.
-    let (iov, desc) = unsafe {
-        if count <= INLINE_SEGMENTS {
-            let iov: *mut iovec = (&raw mut (*body).iov).cast();
-            let desc: *mut *mut c_void = (&raw mut (*body).desc).cast();
-            for (i, (segment, registration)) in list.iter().enumerate() {
-                iov.add(i).write(segment);
-                desc.add(i).write(registration);
-            }
-            (iov.cast_const(), desc)
-        } else {
-            let spilled = (&mut (*body).spilled).insert(Box::new(list.iter().unzip()));
-            (spilled.0.as_ptr(), spilled.1.as_mut_ptr())
-        }
-    };
-    // Descriptors are valid or absent (rule M3).
-    Memory::Many(
-        iov,
-        if described {
-            desc
-        } else {
-            std::ptr::null_mut()
-        },
-        count,
-    )
 }
 
 /// An operation on its way. Resolves to what came of it, and its buffer.
@@ -496,12 +265,16 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
             // Another thread may dispatch our completion while we sleep: it wakes us. An operation
             // that finished meanwhile is seen by the first look.
             // SAFETY: we are the slot's Op.
-            unsafe { self.slot.as_ref().register(&waker, &mut self.registered) };
+            let left = unsafe { self.slot.as_ref().register(&waker, &mut self.registered) };
             let mut broken = false;
             let done = wait::park_until(
                 &[&*queue as &dyn Source],
                 &mut |_| {
                     broken = self.is_stuck(&queue);
+                    if let Left::Claimed = left {
+                        // Nobody will wake us: no sleep.
+                        waker.wake_by_ref();
+                    }
                     self.is_done() || broken
                 },
                 deadline,
@@ -567,8 +340,8 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     #[inline(always)]
     fn finish(self) -> Result<(V::Output, B), Failed<B>> {
         debug_assert!(self.is_done());
-        let body = self.slot().body(|b| b);
-        // SAFETY: DONE, so the body is the Op's; `start` wrote verb and length, the completer the
+        let body = self.slot().body(Part::Whole, |b| b);
+        // SAFETY: DONE, so the body is the Op's; `launch` wrote verb and length, the completer the
         // outcome.
         let (failed, output) = unsafe {
             let verb = &*(&raw const (*body).verb).cast::<V>();
@@ -584,7 +357,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     #[cold]
     #[inline(never)]
     fn fail(self) -> Failed<B> {
-        let error = self.slot().body(|b| {
+        let error = self.slot().body(Part::Outcome, |b| {
             // SAFETY: DONE, so the body is the Op's.
             unsafe { (*b).error.take() }
         });
@@ -597,8 +370,8 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     fn take(self) -> B {
         let this = ManuallyDrop::new(self);
         let slot = this.slot();
-        let buffer = slot.body(|b| {
-            // SAFETY: the body is the Op's; `start` stored a `B`. Nothing is left in it that the
+        let buffer = slot.body(Part::Whole, |b| {
+            // SAFETY: the body is the Op's; `launch` stored a `B`. Nothing is left in it that the
             // slot's next use would have to drop.
             unsafe {
                 if (*b).error.is_some() {
@@ -626,27 +399,25 @@ impl<V: Verb, B: 'static, T: Threading> Future for Op<V, B, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        assert!(
-            this.slot != NonNull::dangling(),
-            "polled after it had resolved"
-        );
+        assert!(this.slot != NonNull::dangling(), "polled after it had resolved");
         if !this.is_done() {
             let queue = Arc::clone(this.queue());
             queue.progress();
-            // SAFETY: we are the slot's Op.
-            if !this.is_done()
-                && !unsafe {
-                    this.slot
-                        .as_ref()
-                        .register(context.waker(), &mut this.registered)
+            if !this.is_done() {
+                let waker = context.waker();
+                // SAFETY: we are the slot's Op.
+                let left = unsafe { this.slot.as_ref().register(waker, &mut this.registered) };
+                if !matches!(left, Left::Done) {
+                    if this.is_stuck(&queue) {
+                        this.deregister();
+                        return Poll::Ready(Err(this.hand_over().give_up()));
+                    }
+                    if matches!(left, Left::Claimed) {
+                        waker.wake_by_ref();
+                    }
+                    wait::note_source(&queue);
+                    return Poll::Pending;
                 }
-            {
-                if this.is_stuck(&queue) {
-                    this.deregister();
-                    return Poll::Ready(Err(this.hand_over().give_up()));
-                }
-                wait::note_source(&queue);
-                return Poll::Pending;
             }
         }
         this.deregister();
@@ -658,11 +429,7 @@ impl<V: Verb, B, T: Threading> Op<V, B, T> {
     /// Moves the half out of a borrowed future, which is spent.
     fn hand_over(&mut self) -> Op<V, B, T> {
         let slot = std::mem::replace(&mut self.slot, NonNull::dangling());
-        Op {
-            slot,
-            registered: std::mem::take(&mut self.registered),
-            kind: PhantomData,
-        }
+        Op { slot, registered: std::mem::take(&mut self.registered), kind: PhantomData }
     }
 }
 
@@ -762,25 +529,19 @@ where
 
 impl<V: Verb, B, T: Threading> fmt::Debug for Operation<'_, V, B, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(V::NAME)
-            .field("to", &self.to)
-            .finish_non_exhaustive()
+        f.debug_struct(V::NAME).field("to", &self.to).finish_non_exhaustive()
     }
 }
 
 impl<V: Verb, B, T: Threading> fmt::Debug for Op<V, B, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Op")
-            .field("verb", &V::NAME)
-            .finish_non_exhaustive()
+        f.debug_struct("Op").field("verb", &V::NAME).finish_non_exhaustive()
     }
 }
 
 impl<V: Verb, B, T: Threading> fmt::Debug for Submit<'_, V, B, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submit")
-            .field("verb", &V::NAME)
-            .finish_non_exhaustive()
+        f.debug_struct("Submit").field("verb", &V::NAME).finish_non_exhaustive()
     }
 }
 

@@ -137,16 +137,8 @@ impl Verb for RecvVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        let way = if self.tagged {
-            ofi_sys::FI_TAGGED
-        } else {
-            ofi_sys::FI_MSG
-        };
-        if self.directed {
-            way | ofi_sys::FI_DIRECTED_RECV
-        } else {
-            way
-        }
+        let way = if self.tagged { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
+        if self.directed { way | ofi_sys::FI_DIRECTED_RECV } else { way }
     }
 
     #[inline]
@@ -156,9 +148,7 @@ impl Verb for RecvVerb {
         memory: Memory,
         context: *mut c_void,
     ) -> isize {
-        let RecvVerb {
-            from, tag, ignore, ..
-        } = *self;
+        let RecvVerb { from, tag, ignore, .. } = *self;
         // SAFETY: the caller's promise for each of them: the endpoint is open with the capability,
         // the address is its own, memory and context stay until the completion.
         unsafe {
@@ -187,10 +177,7 @@ impl Verb for RecvVerb {
         if outcome.flags & (ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE) != 0
             && outcome.flags & ofi_sys::FI_RECV == 0
         {
-            return Received::RemoteWrite {
-                data: outcome.data,
-                len: outcome.len,
-            };
+            return Received::RemoteWrite { data: outcome.data, len: outcome.len };
         }
         Received::Message {
             len: outcome.len.min(posted),
@@ -212,8 +199,13 @@ impl<B: BufMut> Uses<B> for RecvVerb {
 mod tests {
     use super::*;
 
-    const PLAIN: RecvVerb =
-        RecvVerb { from: ofi_sys::FI_ADDR_UNSPEC, tag: 0, ignore: 0, tagged: false, directed: false };
+    const PLAIN: RecvVerb = RecvVerb {
+        from: ofi_sys::FI_ADDR_UNSPEC,
+        tag: 0,
+        ignore: 0,
+        tagged: false,
+        directed: false,
+    };
 
     fn outcome(flags: u64) -> Outcome {
         Outcome { flags, len: 10, data: 7, tag: 9, source: ofi_sys::FI_ADDR_NOTAVAIL }

@@ -78,10 +78,7 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
                     .detail("the provider's cq_data_size is 0"),
             );
         } else if bytes < 8 && data >> (8 * bytes) != 0 {
-            self.fault(Error::invalid(
-                "send",
-                format!("{data:#x} does not fit in {bytes} bytes"),
-            ));
+            self.fault(Error::invalid("send", format!("{data:#x} does not fit in {bytes} bytes")));
         }
         self.verb.data = data;
         self.verb.with_data = true;
@@ -112,10 +109,7 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
             | OpFlags::MATCH_COMPLETE;
         let odd = flags.difference(plain);
         if !odd.is_empty() {
-            self.fault(Error::invalid(
-                "send",
-                format!("the flags {odd} are not a send's to set"),
-            ));
+            self.fault(Error::invalid("send", format!("the flags {odd} are not a send's to set")));
         }
         if flags.contains(OpFlags::FENCE) && self.core.limits.caps & ofi_sys::FI_FENCE == 0 {
             self.fault(Error::unsupported("send", Needs::Capability("FI_FENCE")));
@@ -141,13 +135,7 @@ impl<'ep, B: AsRef<[u8]>, T: Threading> SendOp<'ep, B, T> {
     #[doc(alias = "fi_tinject")]
     #[doc(alias = "fi_tinjectdata")]
     pub fn inject(self) -> Result<B, Failed<B>> {
-        let Operation {
-            core,
-            verb,
-            buffer,
-            to,
-            fault,
-        } = self;
+        let Operation { core, verb, buffer, to, fault } = self;
         match fault.map_or_else(|| inject(core, &verb, buffer.as_ref(), to), Err) {
             Ok(()) => Ok(buffer),
             Err(error) => Err(Failed::back(error, buffer)),
@@ -168,14 +156,7 @@ fn inject<T: Threading>(
         return Err(Error::new(ErrorKind::TooLarge { limit }, NAME));
     }
     if missing != 0 || to.is_some_and(|address| !core.knows(address)) {
-        return Err(super::refusal::<SendVerb>(
-            1,
-            1,
-            false,
-            0,
-            missing,
-            missing == 0,
-        ));
+        return Err(super::post::refusal::<SendVerb>(1, 1, false, 0, missing, missing == 0));
     }
     if verb.flags != 0 {
         return Err(Error::invalid(NAME, "an injected message takes no flags"));
@@ -186,11 +167,7 @@ fn inject<T: Threading>(
     let Some(_named) = Named::new(core, to) else {
         return Err(Error::new(ErrorKind::StaleAddress, NAME));
     };
-    let (ep, buf, len) = (
-        core.lane().fid.as_ptr(),
-        bytes.as_ptr().cast::<c_void>(),
-        bytes.len(),
-    );
+    let (ep, buf, len) = (core.lane().fid.as_ptr(), bytes.as_ptr().cast::<c_void>(), bytes.len());
     // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
     // (`_named`); the bytes are read during the call only (rule B5) and within the inject size.
     let status = unsafe {
@@ -201,11 +178,7 @@ fn inject<T: Threading>(
             (true, true) => ofi_sys::fi_tinjectdata(ep, buf, len, verb.data, verb.to, verb.tag),
         }
     };
-    if status < 0 {
-        Err(super::refused::<SendVerb>(status))
-    } else {
-        Ok(())
-    }
+    if status < 0 { Err(super::post::refused::<SendVerb>(status)) } else { Ok(()) }
 }
 
 /// Names an address through a slot for as long as a call runs that leaves no slot behind, so that
@@ -248,11 +221,7 @@ impl Verb for SendVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        if self.tagged {
-            ofi_sys::FI_TAGGED
-        } else {
-            ofi_sys::FI_MSG
-        }
+        if self.tagged { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG }
     }
 
     #[inline]
@@ -308,11 +277,7 @@ impl SendVerb {
             Memory::One(v, d) => {
                 one = v;
                 one_desc = d;
-                let desc = if d.is_null() {
-                    std::ptr::null_mut()
-                } else {
-                    &raw mut one_desc
-                };
+                let desc = if d.is_null() { std::ptr::null_mut() } else { &raw mut one_desc };
                 ((&raw mut one).cast_const(), desc, 1)
             }
             Memory::Many(iov, desc, count) => (iov, desc, count),
@@ -338,14 +303,7 @@ impl SendVerb {
                 };
                 ofi_sys::fi_tsendmsg(ep, &raw const message, flags)
             } else {
-                let message = ofi_sys::fi_msg {
-                    msg_iov,
-                    desc,
-                    iov_count,
-                    addr,
-                    context,
-                    data,
-                };
+                let message = ofi_sys::fi_msg { msg_iov, desc, iov_count, addr, context, data };
                 ofi_sys::fi_sendmsg(ep, &raw const message, flags)
             }
         }

@@ -36,7 +36,7 @@ use crate::{
     Error,
     buf::INLINE_SEGMENTS,
     cq::Deferred,
-    sync::Guarded,
+    sync::{Guarded, Watch},
     threading::{Threading, Word},
 };
 
@@ -64,6 +64,22 @@ pub(crate) struct Slot<T: Threading> {
     pub(crate) index: u32,
     pub(crate) lane: NonNull<Lane<T>>,
     body: Guarded<Body<T>>,
+    watch: [Watch; 4],
+}
+
+/// Parts of the body that have an owner of their own at times: loom checks each by itself.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    /// `outcome` and `error`.
+    Outcome,
+    /// The buffer, the verb, and what belongs to them.
+    Buffer,
+    /// `orphan` and `ticket`.
+    Ticket,
+    /// `waker`.
+    Waker,
+    /// All of it.
+    Whole,
 }
 
 /// What the owner of the moment reads and writes.
@@ -119,10 +135,21 @@ pub(crate) enum After {
     Stray,
     /// The `Op` has it; call the waker if there is one.
     Done(Option<Waker>),
-    /// Nobody waits: see to the buffer, then bring the slot home.
-    Orphan,
+    /// Nobody waits: see to the buffer, then bring the slot home. Who waited until just now may
+    /// have left a waker, whose drop is user code.
+    Orphan(Option<Waker>),
     /// Nobody waits and the slot stays in limbo: see to the buffer only.
-    OrphanInLimbo,
+    OrphanInLimbo(Option<Waker>),
+}
+
+/// What became of a waker that was to be left.
+pub(crate) enum Left {
+    /// The completer will call it.
+    Waker,
+    /// Nothing: the operation has ended.
+    Done,
+    /// Nothing: the completer has an earlier one, and the operation ends any moment. Look again.
+    Claimed,
 }
 
 impl<T: Threading> Slot<T> {
@@ -133,12 +160,8 @@ impl<T: Threading> Slot<T> {
         }
         struct Free<T>(T);
         impl<T: Threading> Free<T> {
-            const TABLE: Table<T> = Table {
-                name: "",
-                receives: false,
-                drop_buffer: nothing,
-                issue: never::<T>,
-            };
+            const TABLE: Table<T> =
+                Table { name: "", receives: false, drop_buffer: nothing, issue: never::<T> };
         }
         Slot {
             context: Guarded::new(MaybeUninit::zeroed()),
@@ -161,6 +184,7 @@ impl<T: Threading> Slot<T> {
                 desc: [MaybeUninit::uninit(); INLINE_SEGMENTS],
                 spilled: None,
             }),
+            watch: std::array::from_fn(|_| Watch::new()),
         }
     }
 
@@ -183,8 +207,24 @@ impl<T: Threading> Slot<T> {
 
     /// The body, for the owner of the moment (see the table above).
     #[inline]
-    pub(crate) fn body<R>(&self, f: impl FnOnce(*mut Body<T>) -> R) -> R {
-        self.body.with_mut(f)
+    pub(crate) fn body<R>(&self, part: Part, f: impl FnOnce(*mut Body<T>) -> R) -> R {
+        match part {
+            Part::Whole => self.watch.iter().for_each(Watch::writes),
+            part => self.watch[part as usize].writes(),
+        }
+        f(self.body.get())
+    }
+
+    /// What is known of the operation in the slot; of the last one while the slot is free.
+    ///
+    /// # Safety
+    ///
+    /// Nobody is writing it: the poster does, before it marks the slot.
+    #[inline]
+    pub(crate) unsafe fn table(&self) -> &'static Table<T> {
+        self.watch[Part::Buffer as usize].reads();
+        // SAFETY: the caller's promise; the table is always one.
+        unsafe { (*self.body.get()).table }
     }
 
     /// Ends the operation: `limbo` if the endpoint is closed and its entry may still come.
@@ -206,7 +246,7 @@ impl<T: Threading> Slot<T> {
         }
         // SAFETY: until DONE is set both are the completer's; the caller is the only one. There is
         // no earlier error to be dropped: it is taken before a slot comes home.
-        self.body(|b| unsafe {
+        self.body(Part::Outcome, |b| unsafe {
             (&raw mut (*b).outcome).write(outcome);
             if let Some(error) = error {
                 (&raw mut (*b).error).write(Some(error));
@@ -218,17 +258,18 @@ impl<T: Threading> Slot<T> {
                 // The `Op` left for good: nobody else touches the state now.
                 if limbo {
                     self.state.store(PROVIDER | DONE);
-                    return After::OrphanInLimbo;
+                    return After::OrphanInLimbo(waker);
                 }
                 // The buffer is seen to after the locks are gone. An endpoint that closes until
                 // then must not find the slot in flight.
                 self.state.store(DONE);
-                return After::Orphan;
+                return After::Orphan(waker);
             }
             if state & WAKER != 0 {
                 if self.state.fetch_and(!WAKER) & WAKER != 0 {
                     // SAFETY: the bit said the waker is there, and clearing it made it ours.
-                    waker = Some(self.body(|b| unsafe { (*b).waker.assume_init_read() }));
+                    waker =
+                        Some(self.body(Part::Waker, |b| unsafe { (*b).waker.assume_init_read() }));
                 }
                 state = self.state.load();
                 continue;
@@ -245,53 +286,56 @@ impl<T: Threading> Slot<T> {
     ///
     /// The caller holds the reader lock of the slot's queue.
     pub(crate) fn wake(&self, after: &mut Deferred<T>) {
-        if self.state.load() & WAKER != 0 && self.state.fetch_and(!WAKER) & WAKER != 0 {
+        // Without a look before: who leaves one after this has seen what was done before it.
+        if self.state.fetch_and(!WAKER) & WAKER != 0 {
             // SAFETY: the bit said the waker is there, and clearing it made it ours.
-            after.push_waker(self.body(|b| unsafe { (*b).waker.assume_init_read() }));
+            after.push_waker(self.body(Part::Waker, |b| unsafe { (*b).waker.assume_init_read() }));
         }
     }
 
-    /// Leaves `waker` for the completer. `true` if the operation finished meanwhile, or is about to
-    /// and the waker was called instead: look again.
+    /// Leaves `waker` for the completer.
     ///
     /// # Safety
     ///
-    /// The caller is the slot's `Op`; `registered` says whether it left a waker before.
-    pub(crate) unsafe fn register(&self, waker: &Waker, registered: &mut bool) -> bool {
+    /// The caller is the slot's `Op`; `registered` is as the last call here left it, at first
+    /// `false`.
+    pub(crate) unsafe fn register(&self, waker: &Waker, registered: &mut bool) -> Left {
         // SAFETY: the caller's promise.
         if *registered && !unsafe { self.deregister(registered) } {
-            // The completer has the old waker and is about to finish.
-            waker.wake_by_ref();
-            return self.state.load() & DONE != 0;
+            // Until it has finished the completer may be reading the field, so nothing is left in
+            // it again.
+            let done = self.state.load() & DONE != 0;
+            return if done { Left::Done } else { Left::Claimed };
         }
         if self.state.load() & DONE != 0 {
-            return true;
+            return Left::Done;
         }
         // SAFETY: WAKER is clear and was not claimed, so the field is the Op's.
-        self.body(|b| unsafe { (*b).waker.write(waker.clone()) });
+        self.body(Part::Waker, |b| unsafe { (*b).waker.write(waker.clone()) });
         let found = self.state.fetch_or(WAKER);
         *registered = true;
         if found & DONE != 0 {
             // Completed before it could see the bit: nobody will take it.
             // SAFETY: the completer is gone; the bit is ours to clear.
             unsafe { self.deregister(registered) };
-            return true;
+            return Left::Done;
         }
-        false
+        Left::Waker
     }
 
-    /// Takes the waker back. `false` if the completer claimed it.
+    /// Takes the waker back. `false` if the completer claimed it: the field stays the completer's,
+    /// and `registered` as it is.
     ///
     /// # Safety
     ///
     /// The caller is the slot's `Op`, and it left a waker.
     pub(crate) unsafe fn deregister(&self, registered: &mut bool) -> bool {
-        *registered = false;
         if self.state.fetch_and(!WAKER) & WAKER == 0 {
             return false;
         }
+        *registered = false;
         // SAFETY: the bit said the waker is there, and clearing it made it ours.
-        drop(self.body(|b| unsafe { (*b).waker.assume_init_read() }));
+        drop(self.body(Part::Waker, |b| unsafe { (*b).waker.assume_init_read() }));
         true
     }
 
@@ -341,7 +385,7 @@ impl<T: Threading> Slot<T> {
         orphan: Option<unsafe fn(*mut Body<T>)>,
         ticket: *const (),
     ) {
-        self.body(|b| {
+        self.body(Part::Ticket, |b| {
             // SAFETY: both fields are the Op's until it leaves; the completer reads them after.
             unsafe {
                 (*b).orphan = orphan.unwrap_or(Body::drop_buffer);
@@ -360,7 +404,7 @@ impl<T: Threading> Slot<T> {
     /// this is called once.
     pub(crate) unsafe fn dispose(&self) {
         // Out of the closure, so that user code never runs inside it.
-        let body = self.body(|b| b);
+        let body = self.body(Part::Whole, |b| b);
         // SAFETY: the caller's promise; `orphan` is `drop_buffer` or the ticket's.
         unsafe {
             (*body).error = None;
@@ -391,11 +435,7 @@ pub(crate) unsafe fn store<B>(storage: *mut Storage, buffer: B) {
         unsafe { storage.cast::<B>().write(buffer) }
     } else {
         // SAFETY: a pointer fits.
-        unsafe {
-            storage
-                .cast::<*mut B>()
-                .write(Box::into_raw(Box::new(buffer)))
-        }
+        unsafe { storage.cast::<*mut B>().write(Box::into_raw(Box::new(buffer))) }
     }
 }
 
@@ -424,11 +464,7 @@ pub(crate) unsafe fn take<B>(storage: *mut Storage) -> B {
     // SAFETY: the caller's promise; a boxed one came from `Box::into_raw`.
     unsafe {
         let place = stored::<B>(storage);
-        if const { fits::<B>() } {
-            place.read()
-        } else {
-            *Box::from_raw(place)
-        }
+        if const { fits::<B>() } { place.read() } else { *Box::from_raw(place) }
     }
 }
 
