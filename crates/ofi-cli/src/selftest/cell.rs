@@ -147,6 +147,17 @@ impl Check {
     }
 }
 
+impl Cell {
+    /// What it is, in words.
+    pub(super) fn title(&self) -> String {
+        let place = match self.place {
+            Place::OneProcess => "in one process",
+            Place::TwoProcesses => "across two processes",
+        };
+        format!("{}: {} {place}", self.target, self.check)
+    }
+}
+
 impl Verdict {
     pub(super) fn failed(reason: impl fmt::Display) -> Verdict {
         Verdict::Failed { reason: reason.to_string(), log: Vec::new() }

@@ -3,7 +3,7 @@
 //! ```text
 //! cell.rs     one check of one kind of endpoint, and what comes of it
 //! child.rs    each cell in child processes of this program, under a deadline
-//! play.rs     what such a child does
+//! play.rs     what such a child does; play/messages.rs  what it sends
 //! hosts.rs    the other process, here or on another host; channel.rs  how they talk
 //! report.rs   the table, and JSON
 //! ```

@@ -1,27 +1,24 @@
-//! What the child of a cell does: the checks themselves.
+//! What the child of a cell does: it opens what the check needs and reaches the peer; [`messages`]
+//! sends.
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use ofi::{
-    AddressFormat, Caps, CloseError, CompletionQueue, ConnectError, Connecting, Connectionless,
-    Dgram, Domain, Endpoint, ErrorKind, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint,
-    Rdm, RecvOp, SendOp,
+    AddressFormat, Caps, CloseError, ConnectError, Connecting, Connectionless, Dgram, Domain,
+    ErrorKind, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint, Rdm,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cell::{Cell, Check, EndpointKind, Part, Place, Verdict},
+    cell::{Cell, Check, EndpointKind, Part, Verdict},
     channel::Channel,
 };
 use crate::print;
 
-/// The length of a message that is neither injected nor long.
-const EAGER: usize = 1024;
-const LARGE: usize = 1 << 20;
+mod messages;
+
+use messages::To;
 
 /// Private data of the connecting and the accepting side, and a reason to refuse.
 const ASKING: &[u8] = b"ofi selftest asks";
@@ -148,43 +145,6 @@ struct Cast<'a> {
     channel: Option<&'a mut Channel>,
     /// Whether this side speaks first.
     first: bool,
-}
-
-/// A way to a peer.
-trait Way {
-    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>>;
-    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>>;
-    fn limits(&self) -> (usize, usize);
-}
-
-struct To<K: Connectionless>(Endpoint<K>, ofi::Address);
-
-impl<K: Connectionless> Way for To<K> {
-    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>> {
-        self.0.recv(buffer)
-    }
-
-    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>> {
-        self.0.send(buffer, self.1)
-    }
-
-    fn limits(&self) -> (usize, usize) {
-        (self.0.inject_size(), self.0.max_message_size())
-    }
-}
-
-impl Way for Endpoint<Msg> {
-    fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>> {
-        self.recv(buffer)
-    }
-
-    fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>> {
-        self.send(buffer)
-    }
-
-    fn limits(&self) -> (usize, usize) {
-        (self.inject_size(), self.max_message_size())
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -328,153 +288,6 @@ impl Cast<'_> {
         channel.send(&Name::from(name))?;
         channel.receive::<Name>()?.address()
     }
-
-    /// The messages of a check, there and back: with `other`, the peer, if it is in this process.
-    fn messages<W: Way>(
-        &mut self,
-        queue: &CompletionQueue,
-        mine: &W,
-        other: Option<&W>,
-    ) -> anyhow::Result<()> {
-        let (inject, longest) = mine.limits();
-        let size = match self.cell.check {
-            Check::Inject => inject,
-            Check::Large => LARGE,
-            _ => EAGER,
-        };
-        if size == 0 {
-            return unsupported("inject_size: 0");
-        }
-        if size > longest {
-            return unsupported(format!("max_msg_size: {longest} bytes"));
-        }
-        let tags: &[Option<u64>] = match self.cell.check {
-            Check::Tagged => &[Some(7), Some(1 << 20)],
-            _ => &[None],
-        };
-        let (patience, check) = (self.patience, self.cell.check);
-        let send = |way: &W, from_first: bool| -> anyhow::Result<()> {
-            for tag in tags {
-                let message = pattern(size, from_first, *tag);
-                if check == Check::Inject {
-                    inject_message(way, queue, message, patience)?;
-                } else {
-                    let send = way.send(message);
-                    let send = match tag {
-                        Some(tag) => send.tag(*tag),
-                        None => send,
-                    };
-                    send.wait(patience).map_err(ofi::Error::from).context("send")?;
-                }
-            }
-            Ok(())
-        };
-        let exchange = Exchange { size, tags, patience };
-        match (other, &mut self.channel) {
-            (Some(other), _) => {
-                for (from, to, from_first) in [(mine, other, true), (other, mine, false)] {
-                    let posted = exchange.post(to)?;
-                    send(from, from_first)?;
-                    exchange.verify(posted, from_first)?;
-                }
-                Ok(())
-            }
-            (None, Some(channel)) => {
-                let posted = exchange.post(mine)?;
-                // Both have posted their receives: no message comes too early.
-                channel.meet()?;
-                if self.first {
-                    send(mine, true)?;
-                    exchange.verify(posted, false)?;
-                } else {
-                    exchange.verify(posted, true)?;
-                    send(mine, false)?;
-                }
-                // A message that was injected may still be on its way out, and is lost with its
-                // endpoint.
-                channel.meet_driving(|| Ok(queue.progress().map(drop)?))
-            }
-            (None, None) => unreachable!("the peer is here or there"),
-        }
-    }
-}
-
-/// One message that the provider copies: again while there is no room, as when a connection is made
-/// underneath.
-fn inject_message<W: Way>(
-    way: &W,
-    queue: &CompletionQueue,
-    mut message: Vec<u8>,
-    patience: Duration,
-) -> anyhow::Result<()> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let Err(failed) = way.send(message).inject() else {
-            return Ok(());
-        };
-        if !failed.error.is_busy() || Instant::now() >= deadline {
-            return Err(failed.error).context("inject");
-        }
-        message = failed.buf.into_buffer().context("an injected buffer was held")?;
-        queue.wait(Duration::from_millis(1))?;
-    }
-}
-
-/// Messages that are expected.
-struct Exchange<'a> {
-    size: usize,
-    tags: &'a [Option<u64>],
-    patience: Duration,
-}
-
-type Posted = Vec<(Option<u64>, ofi::Op<ofi::RecvVerb, Vec<u8>>)>;
-
-impl Exchange<'_> {
-    /// Posts a receive for each, the last tag first: only tags can put them in order.
-    fn post<W: Way>(&self, at: &W) -> anyhow::Result<Posted> {
-        let tags = self.tags.iter().rev();
-        tags.map(|tag| {
-            let receive = at.receive(vec![0; self.size]);
-            let receive = match tag {
-                Some(tag) => receive.tag(*tag),
-                None => receive,
-            };
-            let posted = receive.post().map_err(ofi::Error::from).context("post a receive")?;
-            Ok((*tag, posted))
-        })
-        .collect()
-    }
-
-    /// Waits for them and looks at every byte.
-    fn verify(&self, posted: Posted, from_first: bool) -> anyhow::Result<()> {
-        for (tag, receive) in posted {
-            let (received, buffer) = receive
-                .wait(self.patience)
-                .map_err(ofi::Error::from)
-                .context("waiting for a message")?;
-            let (length, size) = (received.len(), self.size);
-            ensure!(length == size, "{length} bytes came of a message of {size}");
-            ensure!(received.tag() == tag, "tag {:?} came, not {tag:?}", received.tag());
-            let expected = pattern(size, from_first, tag);
-            if let Some(at) = buffer.iter().zip(&expected).position(|(got, sent)| got != sent) {
-                bail!("byte {at} of a message of {size} bytes is not what was sent");
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A message that no other looks like.
-fn pattern(size: usize, from_first: bool, tag: Option<u64>) -> Vec<u8> {
-    let mut state = tag.unwrap_or(3) << 1 | u64::from(from_first);
-    let mut bytes = Vec::with_capacity(size);
-    while bytes.len() < size {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        bytes.extend_from_slice(&state.to_le_bytes()[1..]);
-    }
-    bytes.truncate(size);
-    bytes
 }
 
 /// Waits to be refused for the reason that the other side gives.
@@ -510,35 +323,5 @@ impl From<&FabricAddress> for Name {
 impl Name {
     fn address(&self) -> anyhow::Result<FabricAddress> {
         Ok(FabricAddress::new(AddressFormat::from_raw(self.format), &self.bytes)?)
-    }
-}
-
-/// What a cell is called in a child's own messages.
-impl Cell {
-    pub(super) fn title(&self) -> String {
-        let place = match self.place {
-            Place::OneProcess => "in one process",
-            Place::TwoProcesses => "across two processes",
-        };
-        format!("{}: {} {place}", self.target, self.check)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_two_patterns_are_alike() {
-        let all = [
-            pattern(100, true, None),
-            pattern(100, false, None),
-            pattern(100, true, Some(7)),
-            pattern(100, true, Some(1 << 20)),
-        ];
-        for (index, one) in all.iter().enumerate() {
-            assert!(all[..index].iter().all(|other| other != one));
-        }
-        assert_eq!(pattern(100, true, None)[..50], pattern(50, true, None)[..]);
     }
 }
