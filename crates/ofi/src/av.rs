@@ -27,6 +27,7 @@ use crate::{
 
 mod fabric_address;
 mod insert;
+pub(crate) mod local;
 
 pub use fabric_address::FabricAddress;
 
@@ -134,8 +135,11 @@ impl<T: Threading> Clone for AddressVector<T> {
     }
 }
 
-pub(crate) struct AvCore<T: Threading> {
+#[expect(missing_debug_implementations, reason = "public in name only")]
+pub struct AvCore<T: Threading> {
     fid: Owned<fid_av, T>,
+    /// See [`local`].
+    _counted: Option<local::Counted>,
     pub(crate) id: u64,
     table: T::Lock<AddressTable>,
     /// Endpoints bound to it: their operations may name entries.
@@ -208,15 +212,21 @@ impl<T: Threading> AddressVectorBuilder<T> {
             ofi_sys::fi_av_open(domain.as_ptr(), attr.as_ptr(), &raw mut fid, std::ptr::null_mut())
         };
         check(i64::from(status), "fi_av_open")?;
-        Ok(AddressVector(Arc::new(AvCore {
+        let local = local::concerns(&domain.info);
+        let core = Arc::new(AvCore {
             // SAFETY: fi_av_open succeeded.
             fid: unsafe { Owned::new(fid, "fi_av_open")? },
+            _counted: (local && !T::SHARED).then(local::Counted::new),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             table: T::Lock::new(AddressTable::default()),
             lanes: T::Lock::new(Vec::new()),
             format: domain.info.address_format(),
             domain: Arc::clone(domain),
-        })))
+        });
+        if local {
+            T::remember(&core);
+        }
+        Ok(AddressVector(core))
     }
 }
 
@@ -241,32 +251,13 @@ impl<T: Threading> AddressVector<T> {
         if let Some(address) = table.revive(address.bytes()) {
             return Ok(address);
         }
-        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
-        // Addresses in text are passed through an array of pointers (rule A4), only that the
-        // providers of shared memory read the text itself.
-        let text = bytes.as_ptr().cast_mut();
-        let direct = matches!(self.0.domain.info.core_provider(), "shm" | "sm2");
-        let passed: *const c_void = if self.0.format == AddressFormat::Str && !direct {
-            (&raw const text).cast()
-        } else {
-            bytes.as_ptr().cast()
-        };
-        // SAFETY: the vector is open; one address of its form, with zeroes behind it, so that a
-        // provider which reads more than the form has reads those; one number is written.
-        let status = unsafe {
-            ofi_sys::fi_av_insert(
-                self.0.fid.as_ptr(),
-                passed,
-                1,
-                &raw mut raw,
-                0,
-                std::ptr::null_mut(),
-            )
-        };
-        // It is a count, not a status (fault 24).
-        if check(i64::from(status), NAME)? != 1 || raw == ofi_sys::FI_ADDR_NOTAVAIL {
-            return Err(Error::invalid(NAME, format!("the provider did not take {address}")));
+        if local::is_gone(address.bytes()) {
+            return Err(Error::new(crate::ErrorKind::StaleAddress, NAME)
+                .detail(format!("{address} was an endpoint of this process, which is closed")));
         }
+        let raw = self.0.insert_padded(&bytes)?.ok_or_else(|| {
+            Error::invalid(NAME, format!("the provider did not take {address}"))
+        })?;
         Ok(table.add(self.0.id, raw, address.bytes()))
     }
 
@@ -288,10 +279,7 @@ impl<T: Threading> AddressVector<T> {
                 return Ok(());
             }
         }
-        table.known.remove(&bytes);
-        table.by_raw.remove(&address.raw);
-        address.retire();
-        table.retired.push((address, bytes));
+        table.retire(address, &bytes);
         self.sweep(&mut table);
         Ok(())
     }
@@ -386,6 +374,50 @@ impl<T: Threading> AddressVector<T> {
 }
 
 impl<T: Threading> AvCore<T> {
+    /// Inserts one address of the vector's form, with zeroes behind it. `None` if the provider does
+    /// not take it.
+    fn insert_padded(&self, bytes: &[u8]) -> Result<Option<u64>> {
+        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+        // Addresses in text are passed through an array of pointers (rule A4), only that the
+        // providers of shared memory read the text itself.
+        let text = bytes.as_ptr().cast_mut();
+        let direct = matches!(self.domain.info.core_provider(), "shm" | "sm2");
+        let passed: *const c_void = if self.format == AddressFormat::Str && !direct {
+            (&raw const text).cast()
+        } else {
+            bytes.as_ptr().cast()
+        };
+        // SAFETY: the vector is open; one address of its form, with zeroes behind it, so that a
+        // provider which reads more than the form has reads those; one number is written.
+        let status = unsafe {
+            ofi_sys::fi_av_insert(
+                self.fid.as_ptr(),
+                passed,
+                1,
+                &raw mut raw,
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        // It is a count, not a status (fault 24).
+        let count = check(i64::from(status), "fi_av_insert")?;
+        Ok((count == 1 && raw != ofi_sys::FI_ADDR_NOTAVAIL).then_some(raw))
+    }
+
+    /// Inserts an address and removes it at once.
+    fn pass_through(&self, name: &FabricAddress) {
+        let mut bytes = name.bytes().to_vec();
+        bytes.resize(512, 0);
+        if let Ok(Some(mut raw)) = self.insert_padded(&bytes) {
+            // SAFETY: the vector is open, the number is one it just gave out, and nobody has it.
+            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
+            if status != 0 {
+                let errno = crate::Errno::from_raw(status);
+                report("address", &Error::from_errno(errno, "fi_av_remove"));
+            }
+        }
+    }
+
     fn sweep(&self, table: &mut AddressTable) {
         if table.retired.is_empty() {
             return;
@@ -433,6 +465,14 @@ impl<T: Threading> AvCore<T> {
 }
 
 impl AddressTable {
+    /// Strikes an address off; it leaves the provider with a `sweep`.
+    fn retire(&mut self, address: Address, bytes: &[u8]) {
+        self.known.remove(bytes);
+        self.by_raw.remove(&address.raw);
+        address.retire();
+        self.retired.push((address, bytes.into()));
+    }
+
     /// Takes back an address that was removed but never left the provider: inserting it beside
     /// itself is not defined (rule A3). Handles from before stay refused.
     fn revive(&mut self, bytes: &[u8]) -> Option<Address> {

@@ -172,9 +172,9 @@ pub unsafe trait BufMut: Buf {
 /// Types that deref to one slice that is not inside them.
 macro_rules! readable {
     ($($(#[$cfg:meta])* $ty:ty;)*) => {$(
+        $(#[$cfg])*
         // SAFETY: the bytes are on the heap (or static), initialised, and owned through the value:
         // a move of the handle does not move them, and without using the value nobody writes them.
-        $(#[$cfg])*
         unsafe impl Buf for $ty {
             #[inline]
             fn segments(&self, list: &mut Segments) {
@@ -188,8 +188,8 @@ macro_rules! readable {
 /// Of those, the ones that own their bytes alone.
 macro_rules! writable {
     ($($(#[$cfg:meta])* $ty:ty;)*) => {$(
-        // SAFETY: as for `Buf`, and the value is the only owner of its bytes.
         $(#[$cfg])*
+        // SAFETY: as for `Buf`, and the value is the only owner of its bytes.
         unsafe impl BufMut for $ty {
             #[inline]
             fn segments_mut(&mut self, list: &mut Segments) {

@@ -244,6 +244,7 @@ impl<T: Threading> Connecting<T> {
     ///
     /// [`ConnectError::Expired`] gives it back when `timeout` has passed: it goes on;
     /// [`ConnectError::Refused`] with what the peer gave as its reason.
+    #[expect(clippy::type_complexity, reason = "an endpoint and the data that came with it")]
     pub fn wait(
         mut self,
         timeout: Duration,

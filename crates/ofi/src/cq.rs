@@ -19,7 +19,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -78,6 +78,7 @@ pub(crate) struct CqOpen<T: Threading> {
 }
 
 /// What operations in flight keep in memory; closed or not.
+#[expect(missing_debug_implementations, reason = "public in name only")]
 pub struct CqCore<T: Threading> {
     fid: Owned<fid_cq, T>,
     shape: Shape,
@@ -91,6 +92,8 @@ pub struct CqCore<T: Threading> {
     unsolicited_lost: AtomicU64,
     stray: AtomicU64,
     parkers: Parkers,
+    /// The descriptor can be waited on no more (quirk 12).
+    fd_lost: AtomicBool,
 }
 
 /// What only the reader of the moment touches.
@@ -109,7 +112,7 @@ pub(crate) struct LimboClaim<T: Threading>(NonNull<Lane<T>>);
 
 impl<T: Threading> Drop for LimboClaim<T> {
     fn drop(&mut self) {
-        // SAFETY: made once per lane, after `into_limbo`; every queue of the lane has let go of it
+        // SAFETY: made once per lane, after `end_in_limbo`; every queue of the lane has let go of it
         // because it was seen empty or is closed.
         unsafe { Lane::end_limbo(self.0) }
     }
@@ -322,6 +325,11 @@ impl<T: Threading> CqCore<T> {
         self.lanes.lock().push(lane);
     }
 
+    /// The descriptor is not to be waited on any more. The caller holds the reader's lock.
+    pub(crate) fn lose_fd(&self) {
+        self.fd_lost.store(true, Ordering::Release);
+    }
+
     /// After this nothing is retried for the lane.
     pub(crate) fn detach(&self, lane: NonNull<Lane<T>>) {
         self.lanes.lock().retain(|other| *other != lane);
@@ -343,7 +351,7 @@ impl<T: Threading> Source for CqCore<T> {
     }
 
     fn fd(&self) -> Option<RawFd> {
-        self.shape.fd
+        self.shape.fd.filter(|_| !self.fd_lost.load(Ordering::Acquire))
     }
 
     fn may_park(&self) -> bool {
@@ -430,7 +438,7 @@ impl<T: Threading> Reader<T> {
 impl<T: Threading> LimboClaim<T> {
     /// # Safety
     ///
-    /// `Lane::into_limbo` was called for this lane, and this is called once for it.
+    /// `Lane::end_in_limbo` was called for this lane, and this is called once for it.
     pub(crate) unsafe fn new(lane: NonNull<Lane<T>>) -> LimboClaim<T> {
         LimboClaim(lane)
     }

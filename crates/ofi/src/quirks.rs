@@ -24,6 +24,10 @@ pub enum Defect {
     /// Reading the event queue crashes when a request comes in for a listener that was closed after
     /// the connection was accepted by the system.
     ListenerDangles,
+    /// `fi_trywait` on a completion queue crashes once an endpoint bound to it has closed.
+    TrywaitAfterClose,
+    /// Vectors keep pointers into endpoints of their own process that have closed.
+    ClosedStaysMapped,
     /// `fi_av_insertsym` writes the number of every address to the same place.
     SymmetricOverwrites,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
@@ -144,6 +148,24 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::ListenerDangles,
         text: "after fi_close of a listener, reading its event queue uses the freed listener when a \
                request arrives on a connection that was begun before",
+    },
+    Quirk {
+        id: 12,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::TrywaitAfterClose,
+        text: "the completion queue's wait object keeps an entry of every endpoint that was bound \
+               to it, and fi_trywait follows it after the endpoint was closed",
+    },
+    Quirk {
+        id: 13,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::ClosedStaysMapped,
+        text: "an address vector keeps pointers into endpoints of its own process; after such an \
+               endpoint closed, sending to it, or enabling another one, follows them",
     },
 ];
 

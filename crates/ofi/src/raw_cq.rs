@@ -57,6 +57,8 @@ pub(crate) struct RawCqCore<T: Threading> {
     /// Where the provider writes its data about an error.
     error_data: T::Lock<Vec<u8>>,
     parkers: Parkers,
+    /// The wait object is not to be used any more (quirk 12).
+    wait_lost: AtomicBool,
     domain: Arc<DomainCore<T>>,
 }
 
@@ -234,6 +236,7 @@ impl<T: Threading> RawCompletionQueueBuilder<T> {
             bound: AtomicBool::new(false),
             error_data: T::Lock::new(vec![0; info.domain().max_err_data().clamp(64, 4096)]),
             parkers: Parkers::default(),
+            wait_lost: AtomicBool::new(false),
             domain: Arc::clone(&self.domain.0),
         })))
     }
@@ -309,7 +312,7 @@ impl<T: Threading> RawCompletionQueue<T> {
         timeout: Duration,
     ) -> Result<RawRead> {
         let core = &*self.0;
-        match core.wait {
+        match core.wait() {
             Wait::None => Err(no_wait("fi_cq_sread")),
             Wait::Native(_) => core.fetch(entries, most, Some(timeout)),
             Wait::Looks => {
@@ -337,7 +340,7 @@ impl<T: Threading> RawCompletionQueue<T> {
     #[doc(alias = "fi_cq_signal")]
     pub fn signal(&self) -> Result<()> {
         let core = &*self.0;
-        match core.wait {
+        match core.wait() {
             Wait::None => Err(no_wait("fi_cq_signal")),
             Wait::Looks => {
                 core.parkers.signal();
@@ -356,7 +359,7 @@ impl<T: Threading> RawCompletionQueue<T> {
     #[doc(alias = "FI_GETWAIT")]
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        let Wait::Native(Some(fd)) = self.0.wait else {
+        let Wait::Native(Some(fd)) = self.0.wait() else {
             return None;
         };
         // SAFETY: the descriptor belongs to the queue, which stays open while it is borrowed.
@@ -368,7 +371,7 @@ impl<T: Threading> RawCompletionQueue<T> {
     #[must_use]
     pub fn try_wait(&self) -> bool {
         let core = &*self.0;
-        if !matches!(core.wait, Wait::Native(Some(_))) {
+        if !matches!(core.wait(), Wait::Native(Some(_))) {
             return false;
         }
         let mut fid = core.fid.as_fid();
@@ -404,6 +407,18 @@ fn no_wait(name: &'static str) -> Error {
 }
 
 impl<T: Threading> RawCqCore<T> {
+    fn wait(&self) -> Wait {
+        match self.wait {
+            Wait::Native(_) if self.wait_lost.load(Ordering::Acquire) => Wait::Looks,
+            wait => wait,
+        }
+    }
+
+    /// From here on waiting means looking.
+    pub(crate) fn lose_wait(&self) {
+        self.wait_lost.store(true, Ordering::Release);
+    }
+
     pub(crate) fn raw(&self) -> *mut ofi_sys::fid {
         self.fid.as_fid()
     }

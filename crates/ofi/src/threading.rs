@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    av::{AvCore, local},
     cq::CqCore,
     sync::{
         Mutex, MutexGuard,
@@ -46,7 +47,7 @@ pub(crate) mod modes {
     use std::sync::Arc;
 
     use super::{Debug, DerefMut};
-    use crate::{cq::CqCore, wait::SharedSource};
+    use crate::{av::AvCore, cq::CqCore, wait::SharedSource};
 
     /// What the two threadings do differently. Public in name only.
     pub trait Mode: Debug + Sized + 'static {
@@ -60,6 +61,10 @@ pub(crate) mod modes {
         const SHARED: bool;
         /// A handle that drives the queue from whichever thread a [`Held`](crate::Held) is on.
         fn shared_source(queue: &Arc<CqCore<Self>>) -> Option<Arc<dyn SharedSource>>
+        where
+            Self: super::Threading;
+        /// Notes a vector of shared memory, see `av::local`.
+        fn remember(av: &Arc<AvCore<Self>>)
         where
             Self: super::Threading;
     }
@@ -101,6 +106,10 @@ impl Mode for Shared {
     fn shared_source(queue: &Arc<CqCore<Shared>>) -> Option<Arc<dyn SharedSource>> {
         Some(Arc::clone(queue) as Arc<dyn SharedSource>)
     }
+
+    fn remember(av: &Arc<AvCore<Shared>>) {
+        local::remember_shared(av);
+    }
 }
 
 impl Mode for Confined {
@@ -111,6 +120,10 @@ impl Mode for Confined {
 
     fn shared_source(_: &Arc<CqCore<Confined>>) -> Option<Arc<dyn SharedSource>> {
         None
+    }
+
+    fn remember(av: &Arc<AvCore<Confined>>) {
+        local::remember_confined(av);
     }
 }
 

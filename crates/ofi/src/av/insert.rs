@@ -207,6 +207,7 @@ impl<T: Threading> AddressVector<T> {
             match table.revive(bytes) {
                 // Counted below, as the new ones are.
                 Some(_) => table.uncount(bytes),
+                None if local::is_gone(bytes) => {}
                 None => fresh.push(bytes),
             }
         }
@@ -237,7 +238,10 @@ impl<T: Threading> AddressVector<T> {
                     known.count += 1;
                     Ok(known.address)
                 }
-                None => Err(errors[address.bytes()].clone()),
+                None => Err(errors.get(address.bytes()).cloned().unwrap_or_else(|| {
+                    Error::new(crate::ErrorKind::StaleAddress, NAME)
+                        .detail(format!("{address} was an endpoint of this process"))
+                })),
             })
             .collect()
     }

@@ -1,6 +1,6 @@
 //! Opening a completion queue: its format and its way of waiting.
 
-use std::{os::fd::RawFd, sync::atomic::AtomicU64, time::Duration};
+use std::{os::fd::RawFd, sync::atomic::{AtomicBool, AtomicU64}, time::Duration};
 
 use super::*;
 use crate::{Caps, Domain, object::refuse_fork};
@@ -97,6 +97,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             unsolicited_lost: AtomicU64::new(0),
             stray: AtomicU64::new(0),
             parkers: Parkers::default(),
+            fd_lost: AtomicBool::new(false),
         });
         Ok(CompletionQueue(Arc::new(CqOpen { core, size, domain: Arc::clone(&self.domain.0) })))
     }
@@ -183,6 +184,7 @@ impl CqCore<Shared> {
             unsolicited: Mutex::default(),
             unsolicited_lost: AtomicU64::new(0),
             stray: AtomicU64::new(0),
+            fd_lost: AtomicBool::new(false),
             parkers: Parkers::default(),
         })
     }

@@ -3,10 +3,13 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use super::{Connectionless, Core, Endpoint, Kind, Limits, counters::Counters, options::Options};
+use super::{
+    Connectionless, Core, Endpoint, Kind, Limits, address_of, counters::Counters, options::Options,
+};
 use crate::{
     AddressVector, BindFlags, CompletionQueue, Counter, Domain, EndpointType, Error, ErrorKind,
-    EventQueue, Info, Result,
+    EventQueue, FabricAddress, Info, Result,
+    av::local,
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
@@ -244,6 +247,13 @@ impl<T: Threading> Setup<'_, T> {
         self.options.apply(fid.as_ptr(), info.provider(), false)?;
         // SAFETY: open, and bound to all it needs.
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        if local::concerns(&info) {
+            let name = address_of(|buffer, length| {
+                // SAFETY: the endpoint is open and enabled; `length` bytes may be written.
+                unsafe { ofi_sys::fi_getname(fid.as_fid(), buffer, length) }
+            })?;
+            local::opened(&FabricAddress::from_provider(info.address_format(), &name));
+        }
         self.options.apply(fid.as_ptr(), info.provider(), true)?;
         Ok((fid, info))
     }

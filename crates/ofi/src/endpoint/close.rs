@@ -18,6 +18,7 @@ use std::{
 use super::Core;
 use crate::{
     Error, Result,
+    av::local,
     cq::{Deferred, LimboClaim},
     object::{count_leaked_operations, forked, report},
     op::{
@@ -98,6 +99,12 @@ impl<T: Threading> Core<T> {
         left: usize,
     ) -> Result<()> {
         let lane = self.lane();
+        // An endpoint of shm leaves the vectors of its process first. Whoever inserts there walks
+        // the endpoints that are bound, without a lock: the vectors are held for the close.
+        let name = match local::concerns(&self.info).then(|| self.name()).transpose() {
+            Ok(name) => name,
+            Err(_) => return Err(self.leak(left)),
+        };
         let mut after = Deferred::new();
         let mut limbo = false;
         let result = {
@@ -109,10 +116,15 @@ impl<T: Threading> Core<T> {
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let _readers: Vec<_> = ordered.into_iter().map(|queue| queue.hold()).collect();
             lane.shut();
-            // Inserting walks the endpoints that are bound to the vector, without a lock on shm.
-            let still = self.av.as_ref().map(|av| av.hold());
-            let result = self.fid.close();
-            drop(still);
+            if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
+                queues.iter().for_each(|queue| queue.lose_fd());
+            }
+            let result = match name {
+                None => self.fid.close(),
+                Some(name) => local::close(&name, || self.fid.close()).unwrap_or_else(|| {
+                    Err(Error::closed("fi_close").detail("its name could not be taken back"))
+                }),
+            };
             if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
                 // SAFETY: closed with 0 on such a provider, both readers are held off.
                 limbo = unsafe { lane.end_in_limbo(closed, &mut after) };

@@ -95,7 +95,7 @@ impl<K: Kind, T: Threading> Clone for Endpoint<K, T> {
 }
 
 /// What all handles of an endpoint share.
-pub struct Core<T: Threading> {
+pub(crate) struct Core<T: Threading> {
     lane: NonNull<Lane<T>>,
     /// The number of its address vector; 0 if it has none.
     vector: u64,
@@ -120,7 +120,7 @@ unsafe impl Sync for Core<Shared> {}
 
 /// What the endpoint was granted: looked at before each post.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     pub(crate) caps: u64,
     pub(crate) message: usize,
     pub(crate) inject: usize,

@@ -6,6 +6,8 @@ use ofi_sys::{FI_ADDR_UNSPEC, fid_ep};
 
 use super::{address_of, builder::Setup, counters::Counters, options::Options};
 use crate::{
+    quirks::{Defect, quirk},
+    av::local,
     AddressVector, BindFlags, Caps, Counter, Domain, EndpointType, Error, FabricAddress, Info,
     RawCompletionQueue, Result,
     av::AvCore,
@@ -28,9 +30,9 @@ pub struct RawEndpoint<T: Threading = Shared> {
     fid: Owned<fid_ep, T>,
     caps: Caps,
     info: Info,
-    _transmit: Arc<RawCqCore<T>>,
-    _receive: Arc<RawCqCore<T>>,
-    av: Arc<AvCore<T>>,
+    transmit: Arc<RawCqCore<T>>,
+    receive: Arc<RawCqCore<T>>,
+    _av: Arc<AvCore<T>>,
     _counters: Vec<Arc<CounterCore<T>>>,
     _domain: Arc<DomainCore<T>>,
 }
@@ -144,9 +146,9 @@ impl<T: Threading> RawEndpointBuilder<T> {
             fid,
             caps: info.caps(),
             info,
-            _transmit: transmit.0,
-            _receive: receive.0,
-            av: av.0,
+            transmit: transmit.0,
+            receive: receive.0,
+            _av: av.0,
             _counters: self.counters.into_cores(),
             _domain: Arc::clone(domain),
         })
@@ -331,9 +333,19 @@ impl<T: Threading> RawEndpoint<T> {
     }
 
     fn shut(&self) -> Result<()> {
-        // Inserting walks the endpoints that are bound to the vector, without a lock on shm.
-        let _still = self.av.hold();
-        self.fid.close()
+        if quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
+            self.transmit.lose_wait();
+            self.receive.lose_wait();
+        }
+        if self.fid.is_closed() || !local::concerns(&self.info) {
+            return self.fid.close();
+        }
+        // As in `close.rs`.
+        let closed = self.name().ok().and_then(|name| local::close(&name, || self.fid.close()));
+        closed.unwrap_or_else(|| {
+            self.fid.leak();
+            Err(Error::closed("fi_close").detail("its name could not be taken back"))
+        })
     }
 
     /// Tables of functions for other capabilities may be missing (rule D8).

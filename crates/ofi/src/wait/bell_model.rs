@@ -46,16 +46,13 @@ impl Bell {
     pub(super) fn wait(&self, fds: &[RawFd], limit: Duration) -> bool {
         let mut readable = READABLE.lock().unwrap();
         loop {
-            if readable[self.0 as usize] {
-                return true;
-            }
-            if fds.iter().any(|fd| readable[*fd as usize]) {
-                return false;
-            }
-            if limit <= Duration::from_millis(1) {
+            let rung = readable[self.0 as usize];
+            let ready = fds.iter().any(|fd| readable[*fd as usize]);
+            if rung || ready || limit <= Duration::from_millis(1) {
                 drop(readable);
+                // A look that changes nothing may be repeated: the others go on meanwhile.
                 loom::thread::yield_now();
-                return false;
+                return rung;
             }
             readable = CHANGED.wait(readable).unwrap();
         }

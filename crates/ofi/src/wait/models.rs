@@ -24,17 +24,21 @@ fn wait_for(parker: &Parker, there: impl Fn() -> bool) {
 /// What happened before a wake-up is seen by the look that follows it, however many come.
 #[test]
 fn unpark_against_park() {
+    const STEPS: [u64; 2] = [2, 1];
     explore(|| {
         let parker = Arc::new(Parker::new().unwrap());
-        let done = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
+        let steps = Arc::new(STEPS.map(|_| AtomicU64::new(0)));
         let threads = [0, 1].map(|i| {
-            let (parker, done) = (Arc::clone(&parker), Arc::clone(&done));
+            let (parker, steps) = (Arc::clone(&parker), Arc::clone(&steps));
             thread::spawn(move || {
-                done[i].store(true, Ordering::Relaxed);
-                parker.unpark();
+                for step in 1..=STEPS[i] {
+                    steps[i].store(step, Ordering::Relaxed);
+                    parker.unpark();
+                }
             })
         });
-        wait_for(&parker, || done.iter().all(|done| done.load(Ordering::Relaxed)));
+        let seen = || [0, 1].map(|i| steps[i].load(Ordering::Relaxed));
+        wait_for(&parker, || seen() == STEPS);
         for thread in threads {
             thread.join().unwrap();
         }

@@ -30,6 +30,7 @@ mod harness;
 mod sequences;
 mod leaks;
 mod stopped;
+mod local;
 mod messages;
 mod mr;
 mod ops;
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
     domain::register(&mut list);
     av_extra::register(&mut list);
     cm::register(&mut list);
+    local::register(&mut list);
     messages::register(&mut list);
     tagged::register(&mut list);
     early_free::register(&mut list);

@@ -1,6 +1,6 @@
 //! Posts that wait for room, which may come without any event.
 
-use super::*;
+use super::{super::WaitError, *};
 
 /// Room that another thread makes is found by the last look before sleeping at the latest.
 #[test]
@@ -112,6 +112,28 @@ fn retry_against_abandon() {
         };
         assert_eq!(world.device.posted().len(), world.device.cancelled().len());
         drop(token);
+        peer.join().unwrap();
+        world.close();
+        world.check();
+    });
+}
+
+/// A post that turns out to be an error ends for a thread that blocks, although a task that polled
+/// it before has the waker.
+#[test]
+fn refused_against_wait() {
+    explore(2, || {
+        let world = World::new(0);
+        let mut op = world.send(1);
+        assert!(poll(&mut op, &Waker::from(world.flag())).is_pending());
+        let peer = Arc::clone(&world);
+        let peer = thread::spawn(move || {
+            peer.device.break_down();
+            peer.cq.progress();
+        });
+        let Err(WaitError::Failed(failed)) = op.wait_deadline(None) else { panic!("it ended") };
+        assert!(!failed.buf.is_held());
+        drop(failed);
         peer.join().unwrap();
         world.close();
         world.check();

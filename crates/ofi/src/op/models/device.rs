@@ -42,6 +42,8 @@ struct Of<F> {
 struct State {
     /// How many posts are taken before one is refused.
     room: usize,
+    /// Whether posts are errors.
+    broken: bool,
     /// Receives that nothing has arrived for.
     pending: Vec<Post>,
     /// The queue.
@@ -125,6 +127,11 @@ impl Device {
         self.state.lock().unwrap().room += posts;
     }
 
+    /// From here on every post is an error.
+    pub(super) fn break_down(&self) {
+        self.state.lock().unwrap().broken = true;
+    }
+
     /// The endpoint closes. What is pending is not touched again, but reported (every provider does).
     pub(super) fn close(&self) {
         let mut state = self.state.lock().unwrap();
@@ -148,6 +155,9 @@ impl Device {
 
     fn post(&self, post: Post, receives: bool) -> isize {
         let mut state = self.state.lock().unwrap();
+        if state.broken {
+            return -(ofi_sys::FI_EINVAL as isize);
+        }
         if state.room == 0 {
             return EAGAIN;
         }
