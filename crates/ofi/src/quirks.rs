@@ -28,8 +28,14 @@ pub enum Defect {
     TrywaitAfterClose,
     /// Vectors keep pointers into endpoints of their own process that have closed.
     ClosedStaysMapped,
+    /// Completions report the provider's own numbers for peers, not those of the address vector.
+    SourceIsInternal,
     /// `fi_av_insertsym` writes the number of every address to the same place.
     SymmetricOverwrites,
+    /// Receives of untagged messages ignore which peer they are for, FI_DIRECTED_RECV or not.
+    DirectedIgnored,
+    /// FI_SOURCE is granted, and every message is said to be from address 0.
+    SourceUnknown,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -53,6 +59,7 @@ pub struct Quirk {
 }
 
 const V1_17: Version = Version::OLDEST;
+const V1_18: Version = Version::new(1, 18);
 const V2_0: Version = Version::new(2, 0);
 
 /// All known defects.
@@ -167,6 +174,32 @@ pub const QUIRKS: &[Quirk] = &[
         text: "an address vector keeps pointers into endpoints of its own process; after such an \
                endpoint closed, sending to it, or enabling another one, follows them",
     },
+    Quirk {
+        id: 14,
+        provider: "tcp",
+        from: V1_18,
+        until: None,
+        defect: Defect::DirectedIgnored,
+        text: "endpoints of type FI_EP_RDM claim FI_DIRECTED_RECV, but fi_recv ignores the address; \
+               fi_trecv does not",
+    },
+    Quirk {
+        id: 15,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::SourceUnknown,
+        text: "FI_SOURCE is claimed, but the source of every entry is 0",
+    },
+    Quirk {
+        id: 14,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::SourceIsInternal,
+        text: "the source in a completion is rxd's own number for the peer: in the address vector \
+               it is somebody else's, or nobody's",
+    },
 ];
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
@@ -178,10 +211,19 @@ pub fn quirk(provider: &str, defect: Defect) -> Option<&'static Quirk> {
 fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static Quirk> {
     QUIRKS.iter().find(|quirk| {
         quirk.defect == defect
-            && provider.split(';').any(|layer| layer == quirk.provider)
+            && layers(provider, defect).any(|layer| layer == quirk.provider)
             && quirk.from <= running
             && quirk.until.is_none_or(|until| running < until)
     })
+}
+
+/// The layers of a provider that may have a defect: the outermost one matches the receives.
+fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
+    let skipped = match defect {
+        Defect::DirectedIgnored => provider.matches(';').count(),
+        _ => 0,
+    };
+    provider.split(';').skip(skipped)
 }
 
 /// Whether `fi_close(ep) == 0` is known to mean that the provider touches no buffer any more.
@@ -203,6 +245,13 @@ mod tests {
         assert_eq!(hit("tcp;ofi_rxm", V2_0), None);
         assert_eq!(hit("shm", Version::new(2, 6)), Some(1));
         assert_eq!(hit("tcp", V1_17), None);
+    }
+
+    #[test]
+    fn the_outermost_layer_matches_receives() {
+        let hit = |p| quirk_on(p, Defect::DirectedIgnored, V2_0).map(|q| q.id);
+        assert_eq!(hit("tcp"), Some(14));
+        assert_eq!(hit("tcp;ofi_rxm"), None);
     }
 
     #[test]

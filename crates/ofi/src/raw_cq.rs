@@ -231,7 +231,8 @@ impl<T: Threading> RawCompletionQueueBuilder<T> {
         Ok(RawCompletionQueue(Arc::new(RawCqCore {
             fid,
             format: self.format,
-            source: info.caps().contains(Caps::SOURCE),
+            source: info.caps().contains(Caps::SOURCE)
+                && quirks::quirk(info.provider(), Defect::SourceUnknown).is_none(),
             wait: found,
             bound: AtomicBool::new(false),
             error_data: T::Lock::new(vec![0; info.domain().max_err_data().clamp(64, 4096)]),

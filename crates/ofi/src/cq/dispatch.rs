@@ -19,6 +19,8 @@ impl<T: Threading> CqCore<T> {
         let mut sources = [const { MaybeUninit::<u64>::uninit() }; BATCH];
         let buffer = entries.as_mut_ptr().cast();
         let status = if self.shape.source {
+            // Not every provider that grants FI_SOURCE writes them.
+            sources.fill(MaybeUninit::new(ofi_sys::FI_ADDR_NOTAVAIL));
             // SAFETY: the queue is open (`reader.open`); there is room for BATCH entries of any
             // format, and for as many addresses.
             unsafe {

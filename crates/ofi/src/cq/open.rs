@@ -1,9 +1,17 @@
 //! Opening a completion queue: its format and its way of waiting.
 
-use std::{os::fd::RawFd, sync::atomic::{AtomicBool, AtomicU64}, time::Duration};
+use std::{
+    os::fd::RawFd,
+    sync::atomic::{AtomicBool, AtomicU64},
+    time::Duration,
+};
 
 use super::*;
-use crate::{Caps, Domain, object::refuse_fork};
+use crate::{
+    Caps, Domain,
+    object::refuse_fork,
+    quirks::{Defect, quirk},
+};
 
 /// What a completion queue is opened with. [`open`](Self::open) opens it.
 #[derive(Debug)]
@@ -72,7 +80,8 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         let shape = Shape {
             has_data,
             has_tag,
-            source: caps.contains(Caps::SOURCE),
+            source: caps.contains(Caps::SOURCE)
+                && quirk(info.provider(), Defect::SourceUnknown).is_none(),
             fd,
             // Sleeping on a descriptor moves nothing on a provider without its own threads (W4).
             park_limit: match info.domain().data_progress() {

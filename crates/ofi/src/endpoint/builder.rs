@@ -4,17 +4,19 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use super::{
-    Connectionless, Core, Endpoint, Kind, Limits, address_of, counters::Counters, options::Options,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, address_of, counters::Counters,
+    options::Options,
 };
 use crate::{
-    AddressVector, BindFlags, CompletionQueue, Counter, Domain, EndpointType, Error, ErrorKind,
-    EventQueue, FabricAddress, Info, Result,
+    AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
+    ErrorKind, EventQueue, FabricAddress, Info, Result,
     av::local,
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
     object::{Owned, refuse_fork},
     op::lane::Lane,
+    quirks::{Defect, quirk},
     threading::Threading,
 };
 
@@ -265,11 +267,18 @@ fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u6
         .map(drop)
 }
 
+/// [`DIRECTED_MSG`] where directed receives of untagged messages are granted and work.
+fn directed_messages(info: &Info) -> u64 {
+    let granted = info.caps().contains(Caps::DIRECTED_RECV)
+        && quirk(info.provider(), Defect::DirectedIgnored).is_none();
+    if granted { DIRECTED_MSG } else { 0 }
+}
+
 impl Limits {
     fn of(info: &Info) -> Limits {
         let mr_mode = info.domain().mr_mode();
         Limits {
-            caps: info.caps().raw(),
+            caps: info.caps().raw() | directed_messages(info),
             message: info.endpoint().max_msg_size(),
             inject: info.tx().inject_size(),
             transmit_iov: info.tx().iov_limit().max(1),

@@ -118,6 +118,9 @@ unsafe impl Send for Core<Shared> {}
 // SAFETY: as above.
 unsafe impl Sync for Core<Shared> {}
 
+/// A capability of our own, in a bit that libfabric's do not use: untagged receives can be directed.
+pub(crate) const DIRECTED_MSG: u64 = 1;
+
 /// What the endpoint was granted: looked at before each post.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {

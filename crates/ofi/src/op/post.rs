@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Address, Error, ErrorKind, Result,
     buf::{INLINE_SEGMENTS, Segments},
-    endpoint::Core,
+    endpoint::{Core, DIRECTED_MSG},
     error::Needs,
     threading::{Threading, Word},
 };
@@ -146,6 +146,13 @@ pub(super) fn refusal<V: Verb>(
     if long {
         return Error::new(ErrorKind::TooLarge { limit: message }, V::NAME)
             .hint("split the message, or open an endpoint whose max_msg_size is larger");
+    }
+    if missing == DIRECTED_MSG {
+        return Error::unsupported(
+            V::NAME,
+            Needs::Property("directed receives of untagged messages"),
+        )
+        .hint("the provider ignores whom they are for; use tagged messages");
     }
     if missing != 0 {
         let caps = crate::Caps::from_raw(missing);

@@ -6,6 +6,7 @@ use super::{Memory, Operation, Outcome, Uses, Verb, lane::RECEIVES};
 use crate::{
     Address,
     buf::{BufMut, Segments},
+    endpoint::DIRECTED_MSG,
     threading::{Shared, Threading},
 };
 
@@ -115,7 +116,8 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
         self
     }
 
-    /// Receives from this peer only. Needs `FI_DIRECTED_RECV` (rule B36).
+    /// Receives from this peer only. Needs `FI_DIRECTED_RECV` (rule B36). Where the provider claims
+    /// it and ignores the peer of untagged receives (quirk 14), those are refused.
     #[doc(alias = "FI_DIRECTED_RECV")]
     pub fn from(mut self, peer: Address) -> Self {
         self.verb.from = peer.raw();
@@ -138,7 +140,11 @@ impl Verb for RecvVerb {
     #[inline]
     fn needs(&self) -> u64 {
         let way = if self.tagged { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
-        if self.directed { way | ofi_sys::FI_DIRECTED_RECV } else { way }
+        match (self.directed, self.tagged) {
+            (false, _) => way,
+            (true, true) => way | ofi_sys::FI_DIRECTED_RECV,
+            (true, false) => way | ofi_sys::FI_DIRECTED_RECV | DIRECTED_MSG,
+        }
     }
 
     #[inline]

@@ -37,6 +37,7 @@ mod ops;
 mod options;
 mod raw_cq;
 mod tagged;
+mod whose;
 
 fn main() -> std::process::ExitCode {
     let mut list = harness::List::default();
@@ -61,6 +62,7 @@ fn main() -> std::process::ExitCode {
     local::register(&mut list);
     messages::register(&mut list);
     tagged::register(&mut list);
+    whose::register(&mut list);
     early_free::register(&mut list);
     harness::main(list)
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ofi::{
-    Caps, CompletionLevel, Connectionless, ErrorKind, OpFlags, Received, Returned, block_on,
+    Caps, CompletionLevel, Connectionless, Defect, ErrorKind, OpFlags, Received, Returned,
+    block_on, quirk,
 };
 
 use crate::harness::{
@@ -202,6 +203,14 @@ fn source_addresses<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
         let receive = at.recv(vec![0; 64]).post()?;
         from.send(vec![1; 10], to).wait(LIMIT)?;
         let (received, _) = receive.wait(LIMIT)?;
+        if quirk(&t.provider, Defect::SourceUnknown).is_some() {
+            assert_eq!(received.source(), None, "what it says is not to be believed");
+            continue;
+        }
+        if ofi::quirk(&t.provider, ofi::Defect::SourceIsInternal).is_some() {
+            assert_eq!(received.source(), None, "better none than somebody else's");
+            continue;
+        }
         let source = received.source().expect("a source");
         assert_eq!(p.rig.av.source(source), Some(who));
     }
@@ -221,6 +230,11 @@ fn directed<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     }
     drop(plain);
     let p = Pair::<K, T>::open(t, Caps::MSG | Caps::DIRECTED_RECV | Caps::SOURCE)?;
+    if quirk(&t.provider, Defect::DirectedIgnored).is_some() {
+        let failed = p.b.recv(vec![0; 8]).from(p.to_a).post().expect_err("it would be ignored");
+        assert!(matches!(failed.error.kind(), ErrorKind::Unsupported { .. }));
+        return Ok(());
+    }
     let own = p.b.recv(vec![0; 64]).from(p.to_b).post()?;
     let other = p.b.recv(vec![0; 64]).from(p.to_a).post()?;
     p.a.send(b"from a".to_vec(), p.to_b).wait(LIMIT)?;

@@ -1,0 +1,144 @@
+//! Who sent a message, and whose a receive is for: what providers claim and do not do.
+
+use std::{ffi::c_void, time::Instant};
+
+use ofi::{Caps, Connectionless, CqFormat, Defect, RawCompletionQueue, RawEndpoint, quirk};
+
+use crate::harness::{LIMIT, List, Mode, Rig, Target, Verdict, cases};
+
+pub fn register(list: &mut List) {
+    cases!(list, rdm: quirk_14_directed_ignored quirk_15_source_unknown);
+}
+
+/// Two endpoints on one queue, and their numbers in the vector: not both are 0.
+struct Two<T: Mode> {
+    a: RawEndpoint<T>,
+    b: RawEndpoint<T>,
+    to_a: u64,
+    to_b: u64,
+    cq: RawCompletionQueue<T>,
+    rig: Rig<T>,
+}
+
+/// What an operation's context points at: as large as any provider may write (rule B7).
+#[repr(align(64))]
+struct Context([u8; 64]);
+
+impl Context {
+    fn new() -> Box<Context> {
+        Box::new(Context([0; 64]))
+    }
+
+    fn pointer(self: &mut Box<Self>) -> *mut c_void {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+impl<T: Mode> Two<T> {
+    fn open(t: &Target, caps: Caps) -> Result<Two<T>, crate::harness::Stop> {
+        let rig = Rig::<T>::open(t, caps)?;
+        let cq = rig.domain.raw_completion_queue().format(CqFormat::Context).open()?;
+        let open = || {
+            let builder = rig.domain.raw_endpoint(&rig.info);
+            builder.address_vector(&rig.av).completion_queue(&cq).enable()
+        };
+        let (a, b) = (open()?, open()?);
+        let to_a = rig.av.insert(&a.name()?)?.as_raw();
+        let to_b = rig.av.insert(&b.name()?)?.as_raw();
+        assert_ne!(to_b, 0);
+        Ok(Two { a, b, to_a, to_b, cq, rig })
+    }
+
+    /// The contexts of the entries that are there, with their sources.
+    fn read(&self) -> Vec<(*mut c_void, u64)> {
+        const BATCH: usize = 8;
+        let mut entries = [ofi_sys::fi_cq_entry { op_context: std::ptr::null_mut() }; BATCH];
+        let mut sources = [ofi_sys::FI_ADDR_NOTAVAIL; BATCH];
+        // SAFETY: the queue is open, of this format, and nobody else reads it; there is room for
+        // that many entries and sources.
+        let count = unsafe {
+            ofi_sys::fi_cq_readfrom(
+                self.cq.as_raw(),
+                entries.as_mut_ptr().cast(),
+                BATCH,
+                sources.as_mut_ptr(),
+            )
+        };
+        assert!(count > 0 || count == -(ofi_sys::FI_EAGAIN as isize), "fi_cq_readfrom: {count}");
+        let entries = entries.iter().map(|entry| entry.op_context).zip(sources);
+        entries.take(count.max(0) as usize).collect()
+    }
+
+    /// Sends one byte, and drives the queue until one of `receives` has ended.
+    fn send_until(
+        &self,
+        from: &RawEndpoint<T>,
+        to: u64,
+        receives: &[*mut c_void],
+    ) -> Result<(*mut c_void, u64), crate::harness::Stop> {
+        let (byte, mut context) = ([7_u8], Context::new());
+        let context = context.pointer();
+        let (mut posted, mut sent, mut received) = (false, false, None);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if !posted {
+                // SAFETY: byte and context live until the entry is read, below, or the case fails
+                // and with it the process; the address was just inserted.
+                match unsafe { from.send(byte.as_ptr(), 1, std::ptr::null_mut(), to, context) } {
+                    Ok(()) => posted = true,
+                    Err(error) if error.is_busy() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            for (ended, source) in self.read() {
+                sent |= ended == context;
+                if receives.contains(&ended) {
+                    received = Some((ended, source));
+                }
+            }
+            if let (true, Some(received)) = (sent, received) {
+                return Ok(received);
+            }
+            if Instant::now() > deadline {
+                eprintln!("posted: {posted}, sent: {sent}, received: {received:?}");
+                std::process::abort();
+            }
+        }
+    }
+}
+
+/// Defect 14: tcp hands a message to a receive that is for another peer.
+fn quirk_14_directed_ignored<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let two = Two::<T>::open(t, Caps::MSG | Caps::DIRECTED_RECV)?;
+    let (mut own, mut others) = (Context::new(), Context::new());
+    let (own, others) = (own.pointer(), others.pointer());
+    let mut room = [[0_u8; 8]; 2];
+    for ((room, from), context) in room.iter_mut().zip([two.to_b, two.to_a]).zip([own, others]) {
+        let (room, desc) = (room.as_mut_ptr(), std::ptr::null_mut());
+        // SAFETY: room and context outlive the endpoint: it is closed before them, below.
+        unsafe { two.b.recv(room, 8, desc, Some(from), context)? };
+    }
+    let (ended, _) = two.send_until(&two.a, two.to_b, &[own, others])?;
+    let known = quirk(&t.provider, Defect::DirectedIgnored);
+    assert_eq!(ended == own, known.is_some());
+    // The other receive is still there; its endpoint goes before its room does.
+    let Two { a, b, cq, rig, .. } = two;
+    drop((b, a, cq, rig));
+    assert_eq!(room[usize::from(ended == others)][0], 7);
+    Ok(())
+}
+
+/// Defect 15: whoever sends, rxd says it was number 0.
+fn quirk_15_source_unknown<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let two = Two::<T>::open(t, Caps::MSG | Caps::SOURCE)?;
+    let mut context = Context::new();
+    let context = context.pointer();
+    let mut room = [0_u8; 8];
+    // SAFETY: room and context live until the entry is read, below.
+    unsafe { two.a.recv(room.as_mut_ptr(), 8, std::ptr::null_mut(), None, context)? };
+    let (_, source) = two.send_until(&two.b, two.to_a, &[context])?;
+    let known = quirk(&t.provider, Defect::SourceUnknown);
+    assert_eq!(source, if known.is_some() { 0 } else { two.to_b });
+    assert_eq!(room[0], 7);
+    Ok(())
+}
