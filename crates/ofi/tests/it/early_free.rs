@@ -12,7 +12,8 @@ use ofi::{
 };
 
 use crate::harness::{
-    Detector, Kinds, LIMIT, List, Pair, Parent, Stop, Target, Verdict, detector, pattern, rerun,
+    Detector, Kinds, LIMIT, List, Pair, Parent, Stop, Target, Verdict, cases, detector, pattern,
+    rerun,
 };
 
 pub fn register(list: &mut List) {
@@ -29,6 +30,7 @@ pub fn register(list: &mut List) {
     for size in ["64_bytes", "4_kib", "64_kib", "1_mib"] {
         list.bare(&format!("early_free::early_free_{size}"));
     }
+    cases!(list, once: a_leak_is_told);
 }
 
 /// Writes that a detector does not see: from this size on.
@@ -70,6 +72,22 @@ fn early_free<const SIZE: usize>(t: &Target) -> Verdict {
     }
     quiet(Detector::Poison)?;
     noticed(Detector::Poison)
+}
+
+/// LeakSanitizer is at work where AddressSanitizer is: memory that nothing points at any more.
+fn a_leak_is_told(_: &Target) -> Verdict {
+    if Parent::role().is_some() {
+        // Hidden from the search through memory that follows.
+        let hidden = !(Box::into_raw(Box::new([7_u8; 100])) as usize);
+        assert_ne!(std::hint::black_box(hidden), 0);
+        return Ok(());
+    }
+    let done = rerun("leak", detector())?;
+    match (detector(), done) {
+        (Detector::AddressSanitizer, Err(text)) if text.contains("LeakSanitizer") => Ok(()),
+        (Detector::Poison | Detector::Valgrind, Ok(())) => Ok(()),
+        (detector, done) => Err(Stop::Failed(format!("{detector:?} of a leak: {done:?}"))),
+    }
 }
 
 /// Memory that is not this value's own: it may be freed under it.

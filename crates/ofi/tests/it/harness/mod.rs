@@ -94,6 +94,12 @@ impl List {
         self.change(name, |case| case.bare = true);
     }
 
+    /// Says of the cases of this name that they leak on purpose: they forget an operation, or close
+    /// where a crash is known.
+    pub fn leaks(&mut self, name: &str) {
+        self.env(name, &[("LSAN_OPTIONS", "detect_leaks=0")]);
+    }
+
     fn change(&mut self, name: &str, change: impl Fn(&mut Case)) {
         let mut cases = self.0.iter_mut().filter(|case| case.name == name).peekable();
         assert!(cases.peek().is_some(), "no case {name}");
