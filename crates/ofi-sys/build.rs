@@ -9,10 +9,7 @@ const FLOOR: &str = "1.17";
 
 /// Where the EFA installer puts its own libfabric, out of pkg-config's sight.
 #[cfg(not(feature = "vendored"))]
-const EFA: [&str; 2] = [
-    "/opt/amazon/efa/lib/pkgconfig",
-    "/opt/amazon/efa/lib64/pkgconfig",
-];
+const EFA: [&str; 2] = ["/opt/amazon/efa/lib/pkgconfig", "/opt/amazon/efa/lib64/pkgconfig"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -35,10 +32,7 @@ fn main() {
 /// Prints what cargo needs to link, and returns the library's version.
 #[cfg(not(feature = "vendored"))]
 fn probe() -> Result<String, pkg_config::Error> {
-    pkg_config::Config::new()
-        .atleast_version(FLOOR)
-        .probe("libfabric")
-        .map(|lib| lib.version)
+    pkg_config::Config::new().atleast_version(FLOOR).probe("libfabric").map(|lib| lib.version)
 }
 
 /// The same with more directories to search, after those of the environment.
@@ -112,14 +106,8 @@ mod vendored {
             fs::write(&stamp, &arguments).map_err(|e| format!("{}: {e}", stamp.display()))?;
         }
 
-        println!(
-            "cargo::rustc-env=OFI_SYS_VENDORED_SOURCE={}",
-            source.display()
-        );
-        println!(
-            "cargo::rustc-env=OFI_SYS_VENDORED_PREFIX={}",
-            prefix.display()
-        );
+        println!("cargo::rustc-env=OFI_SYS_VENDORED_SOURCE={}", source.display());
+        println!("cargo::rustc-env=OFI_SYS_VENDORED_PREFIX={}", prefix.display());
         link(&prefix.join("lib"))
     }
 
@@ -127,12 +115,7 @@ mod vendored {
     fn link(lib: &Path) -> Result<String, String> {
         let pc = lib.join("pkgconfig/libfabric.pc");
         let text = fs::read_to_string(&pc).map_err(|e| format!("{}: {e}", pc.display()))?;
-        let line = |key: &str| {
-            text.lines()
-                .find_map(|l| l.strip_prefix(key))
-                .unwrap_or("")
-                .trim()
-        };
+        let line = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or("").trim();
         println!("cargo::rustc-link-search=native={}", lib.display());
         println!("cargo::rustc-link-lib=static=fabric");
         let libs = format!("{} {}", line("Libs:"), line("Libs.private:"));
@@ -155,9 +138,7 @@ mod vendored {
             .filter(|tool| {
                 // macOS calls GNU's libtoolize otherwise.
                 let names = [(*tool).to_owned(), format!("g{tool}")];
-                names
-                    .iter()
-                    .all(|name| Command::new(name).arg("--version").output().is_err())
+                names.iter().all(|name| Command::new(name).arg("--version").output().is_err())
             })
             .collect();
         if missing.is_empty() {
@@ -177,9 +158,7 @@ mod vendored {
     fn run(dir: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
         let path = dir.join("ofi-sys.log");
         let log = File::create(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let errors = log
-            .try_clone()
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+        let errors = log.try_clone().map_err(|e| format!("{}: {e}", path.display()))?;
         let status = Command::new(program)
             .args(arguments)
             .current_dir(dir)

@@ -77,15 +77,7 @@ pub unsafe fn fi_join_collective(
 ) -> c_int {
     let addr = fi_collective_addr { set, coll_addr };
     // SAFETY: the caller's endpoint; with FI_COLLECTIVE the address is a `fi_collective_addr`.
-    unsafe {
-        fi_join(
-            ep,
-            (&raw const addr).cast(),
-            flags | FI_COLLECTIVE,
-            mc,
-            context,
-        )
-    }
+    unsafe { fi_join(ep, (&raw const addr).cast(), flags | FI_COLLECTIVE, mc, context) }
 }
 
 /// Waits for all members of a group: `fi_collective(3)`.

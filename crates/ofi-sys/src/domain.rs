@@ -175,12 +175,7 @@ pub unsafe fn fi_mr_raw_attr(
     key_size: *mut usize,
     flags: u64,
 ) -> c_int {
-    let mut attr = fi_mr_raw_attr {
-        flags,
-        base_addr,
-        raw_key,
-        key_size,
-    };
+    let mut attr = fi_mr_raw_attr { flags, base_addr, raw_key, key_size };
     checked!(mr->fid.ops->control(mr.cast(), FI_GET_RAW_MR, (&raw mut attr).cast()))
 }
 
@@ -194,13 +189,7 @@ pub unsafe fn fi_mr_map_raw(
     key: *mut u64,
     flags: u64,
 ) -> c_int {
-    let mut map = fi_mr_map_raw {
-        flags,
-        base_addr,
-        raw_key,
-        key_size,
-        key,
-    };
+    let mut map = fi_mr_map_raw { flags, base_addr, raw_key, key_size, key };
     checked!(domain->fid.ops->control(domain.cast(), FI_MAP_RAW_MR, (&raw mut map).cast()))
 }
 

@@ -25,11 +25,7 @@ pub unsafe fn fi_export_fid(
     expfid: *mut *mut fid,
     context: *mut c_void,
 ) -> c_int {
-    let mut exp = fi_fid_export {
-        fid: expfid,
-        flags,
-        context,
-    };
+    let mut exp = fi_fid_export { fid: expfid, flags, context };
     // SAFETY: the caller's fid; FI_EXPORT_FID takes a `fi_fid_export`, which outlives the call.
     unsafe { fi_control(fid, FI_EXPORT_FID, (&raw mut exp).cast()) }
 }
@@ -53,17 +49,7 @@ pub unsafe fn fi_import(
 ) -> c_int {
     let mut open_fid = ptr::null_mut();
     // SAFETY: the caller's arguments; `open_fid` outlives the call.
-    let ret = unsafe {
-        fi_open(
-            version,
-            name,
-            attr,
-            attr_len,
-            flags,
-            &raw mut open_fid,
-            context,
-        )
-    };
+    let ret = unsafe { fi_open(version, name, attr, attr_len, flags, &raw mut open_fid, context) };
     if ret != FI_SUCCESS {
         return ret;
     }

@@ -27,11 +27,7 @@ pub const fn fi_tc_dscp_set(dscp: u8) -> u32 {
 /// The DSCP value inside a traffic class, or 0 where it holds none: `fi_endpoint(3)`.
 #[inline]
 pub const fn fi_tc_dscp_get(tclass: u32) -> u8 {
-    if tclass & FI_TC_DSCP != 0 {
-        tclass as u8
-    } else {
-        0
-    }
+    if tclass & FI_TC_DSCP != 0 { tclass as u8 } else { 0 }
 }
 
 /// Allocates an empty `fi_info` with all its attributes, to be freed with `fi_freeinfo`; NULL
@@ -74,10 +70,7 @@ pub unsafe fn fi_control(fid: *mut fid, command: c_int, arg: *mut c_void) -> c_i
 /// Opens a second fid of an endpoint, with operation flags of its own: `fi_endpoint(3)`.
 #[inline]
 pub unsafe fn fi_alias(fid: *mut fid, alias_fid: *mut *mut fid, flags: u64) -> c_int {
-    let mut alias = fi_alias {
-        fid: alias_fid,
-        flags,
-    };
+    let mut alias = fi_alias { fid: alias_fid, flags };
     // SAFETY: the caller's fid; FI_ALIAS takes a `fi_alias`, which outlives the call.
     unsafe { fi_control(fid, FI_ALIAS, (&raw mut alias).cast()) }
 }

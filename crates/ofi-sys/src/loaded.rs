@@ -16,11 +16,8 @@ use crate::{FI_MAJOR, FI_MINOR, OLDEST_VERSION};
 const VARIABLE: &str = "OFI_LIBFABRIC";
 
 /// The name that every release since 1.0 has.
-const LIBRARY: &str = if cfg!(target_vendor = "apple") {
-    "libfabric.1.dylib"
-} else {
-    "libfabric.so.1"
-};
+const LIBRARY: &str =
+    if cfg!(target_vendor = "apple") { "libfabric.1.dylib" } else { "libfabric.so.1" };
 
 static LIBFABRIC: OnceLock<Result<Table, LoadError>> = OnceLock::new();
 
@@ -108,11 +105,7 @@ fn same(mapped: &Path, wanted: &Path) -> bool {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|p| p.display().to_string())
-        .collect::<Vec<_>>()
-        .join(" and ")
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Whether a mapped file is a libfabric, also one that a Python wheel carries under a longer name
@@ -214,9 +207,7 @@ fn loader_words(what: &Path) -> String {
         return what.display().to_string();
     }
     // SAFETY: dlerror(3): a C string.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 fn error(text: String) -> LoadError {
@@ -231,49 +222,27 @@ mod tests {
     fn a_mapped_copy_is_used_and_a_second_one_refused() {
         let copy = PathBuf::from("/opt/x/libfabric.so.1");
         assert_eq!(choose(None, vec![]), Ok(Choice::Open(LIBRARY.into())));
-        assert_eq!(
-            choose(Some("/y/l".into()), vec![]),
-            Ok(Choice::Open("/y/l".into()))
-        );
-        assert_eq!(
-            choose(None, vec![copy.clone()]),
-            Ok(Choice::Mapped(copy.clone()))
-        );
+        assert_eq!(choose(Some("/y/l".into()), vec![]), Ok(Choice::Open("/y/l".into())));
+        assert_eq!(choose(None, vec![copy.clone()]), Ok(Choice::Mapped(copy.clone())));
         assert_eq!(
             choose(Some("libfabric.so.1".into()), vec![copy.clone()]),
             Ok(Choice::Mapped(copy.clone()))
         );
         let refused = choose(Some("/y/libfabric.so.1".into()), vec![copy.clone()]).unwrap_err();
-        assert!(
-            refused
-                .to_string()
-                .contains("already holds /opt/x/libfabric.so.1"),
-            "{refused}"
-        );
+        assert!(refused.to_string().contains("already holds /opt/x/libfabric.so.1"), "{refused}");
         let two = choose(None, vec![copy, "/opt/y/libfabric.so.1".into()]).unwrap_err();
         assert!(two.to_string().contains("more than one"), "{two}");
     }
 
     #[test]
     fn a_library_is_known_by_its_file_name() {
-        for name in [
-            "/a/libfabric.so.1",
-            "libfabric.so.1.20.0",
-            "/w/libfabric-1a2b.so.1.2",
-        ] {
+        for name in ["/a/libfabric.so.1", "libfabric.so.1.20.0", "/w/libfabric-1a2b.so.1.2"] {
             assert!(is_libfabric(Path::new(name)), "{name}");
         }
-        for name in [
-            "/a/libfabricated.so",
-            "/a/libtcp-fi.so",
-            "",
-            "/a/libfabric.so.d/other",
-        ] {
+        for name in ["/a/libfabricated.so", "/a/libtcp-fi.so", "", "/a/libfabric.so.d/other"] {
             assert!(!is_libfabric(Path::new(name)), "{name}");
         }
-        assert!(is_libfabric(Path::new(
-            "/opt/homebrew/lib/libfabric.1.dylib"
-        )));
+        assert!(is_libfabric(Path::new("/opt/homebrew/lib/libfabric.1.dylib")));
     }
 
     #[test]
@@ -286,11 +255,7 @@ mod tests {
     fn child(case: &str, library: &str) -> String {
         let exe = std::env::current_exe().expect("this program");
         let output = std::process::Command::new(exe)
-            .args([
-                "--exact",
-                "symbols::loaded::tests::one_process",
-                "--nocapture",
-            ])
+            .args(["--exact", "symbols::loaded::tests::one_process", "--nocapture"])
             .env(CASE, case)
             .env(VARIABLE, library)
             .output()

@@ -96,15 +96,7 @@ pub unsafe fn fi_profile_open(
 ) -> c_int {
     let mut ops = ptr::null_mut();
     // SAFETY: the caller's fid and context; `ops` outlives the call.
-    let ret = unsafe {
-        fi_open_ops(
-            fid,
-            c"fi_profile_ops".as_ptr(),
-            flags,
-            &raw mut ops,
-            context,
-        )
-    };
+    let ret = unsafe { fi_open_ops(fid, c"fi_profile_ops".as_ptr(), flags, &raw mut ops, context) };
     if ret == 0 {
         // SAFETY: fi_profile(3): the pointer is that of the `ops` field inside a `fid_profile`.
         unsafe { *prof_fid = ops.byte_sub(mem::offset_of!(fid_profile, ops)).cast() };

@@ -267,10 +267,7 @@ mod tests {
         let version = unsafe { fi_version() };
         assert!(version >= OLDEST_VERSION, "{version:#x}");
         if let Some(linked) = LINKED_VERSION {
-            assert!(
-                linked >= OLDEST_VERSION && linked <= version,
-                "{linked:#x} {version:#x}"
-            );
+            assert!(linked >= OLDEST_VERSION && linked <= version, "{linked:#x} {version:#x}");
         }
     }
 }

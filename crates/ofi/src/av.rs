@@ -255,9 +255,10 @@ impl<T: Threading> AddressVector<T> {
             return Err(Error::new(crate::ErrorKind::StaleAddress, NAME)
                 .detail(format!("{address} was an endpoint of this process, which is closed")));
         }
-        let raw = self.0.insert_padded(&bytes)?.ok_or_else(|| {
-            Error::invalid(NAME, format!("the provider did not take {address}"))
-        })?;
+        let raw = self
+            .0
+            .insert_padded(&bytes)?
+            .ok_or_else(|| Error::invalid(NAME, format!("the provider did not take {address}")))?;
         Ok(table.add(self.0.id, raw, address.bytes()))
     }
 

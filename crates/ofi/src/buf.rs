@@ -48,13 +48,7 @@ impl Segments {
     /// domain of every endpoint that the buffer is used on.
     #[inline]
     pub fn push_registered(&mut self, ptr: *mut u8, len: usize, desc: *mut c_void) {
-        let segment = (
-            iovec {
-                iov_base: ptr.cast(),
-                iov_len: len,
-            },
-            desc,
-        );
+        let segment = (iovec { iov_base: ptr.cast(), iov_len: len }, desc);
         match self.inline.get_mut(self.count) {
             Some(place) => {
                 place.write(segment);
@@ -104,10 +98,7 @@ impl Segments {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (iovec, *mut c_void)> + '_ {
         let inline = &self.inline[..self.count.min(INLINE_SEGMENTS)];
         // SAFETY: `push_registered` wrote every place below `count`.
-        inline
-            .iter()
-            .map(|s| unsafe { s.assume_init() })
-            .chain(self.spilled.iter().copied())
+        inline.iter().map(|s| unsafe { s.assume_init() }).chain(self.spilled.iter().copied())
     }
 
     /// The only segment, if there is just one (the common case); an empty one if there is none.
@@ -116,13 +107,7 @@ impl Segments {
         match self.count {
             // SAFETY: `push_registered` wrote place 0 when it made `count` 1.
             1 => Some(unsafe { self.inline[0].assume_init() }),
-            0 => Some((
-                iovec {
-                    iov_base: std::ptr::null_mut(),
-                    iov_len: 0,
-                },
-                std::ptr::null_mut(),
-            )),
+            0 => Some((iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }, std::ptr::null_mut())),
             _ => None,
         }
     }
@@ -306,10 +291,7 @@ mod tests {
         assert_eq!(lengths(&many), (1..=9).collect::<Vec<_>>());
         let mut list = Segments::new();
         many.segments(&mut list);
-        assert_eq!(
-            (list.count(), list.total(), list.single().is_none()),
-            (9, 45, true)
-        );
+        assert_eq!((list.count(), list.total(), list.single().is_none()), (9, 45, true));
     }
 
     #[test]
@@ -318,9 +300,6 @@ mod tests {
         let mut list = Segments::new();
         buf.segments(&mut list);
         let moved = Box::new(buf);
-        assert_eq!(
-            list.single().unwrap().0.iov_base.cast(),
-            moved.as_ptr().cast_mut()
-        );
+        assert_eq!(list.single().unwrap().0.iov_base.cast(), moved.as_ptr().cast_mut());
     }
 }

@@ -90,6 +90,8 @@ pub struct CqCore<T: Threading> {
     pub(crate) backlogged: T::Word,
     unsolicited: Mutex<VecDeque<Unsolicited>>,
     unsolicited_lost: AtomicU64,
+    /// Messages that closing endpoints took in for nobody (quirk 16).
+    swallowed: AtomicU64,
     stray: AtomicU64,
     parkers: Parkers,
     /// The descriptor can be waited on no more (quirk 12).
@@ -186,11 +188,7 @@ impl<T: Threading> CompletionQueue<T> {
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         // SAFETY: the descriptor belongs to the queue, which stays open while it is borrowed.
-        self.0
-            .core
-            .shape
-            .fd
-            .map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
+        self.0.core.shape.fd.map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     /// Whether it is safe to sleep on [`fd`](Self::fd) now (rule W2): `false` means read first.
@@ -303,19 +301,12 @@ impl<T: Threading> CqCore<T> {
     fn retry(&self, after: &mut Deferred<T>) -> usize {
         let lanes = self.lanes.lock();
         // SAFETY: an endpoint leaves the list, under this lock, before it closes.
-        lanes
-            .iter()
-            .map(|lane| unsafe { lane.as_ref().retry(after) })
-            .sum()
+        lanes.iter().map(|lane| unsafe { lane.as_ref().retry(after) }).sum()
     }
 
     /// What broke the queue, if anything did.
     pub(crate) fn healthy(&self) -> Result<()> {
-        match self
-            .reader
-            .try_lock()
-            .and_then(|reader| reader.fatal.clone())
-        {
+        match self.reader.try_lock().and_then(|reader| reader.fatal.clone()) {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -323,6 +314,11 @@ impl<T: Threading> CqCore<T> {
 
     pub(crate) fn attach(&self, lane: NonNull<Lane<T>>) {
         self.lanes.lock().push(lane);
+    }
+
+    /// How many messages closing endpoints took in for nobody.
+    pub(crate) fn swallowed(&self) -> u64 {
+        self.swallowed.load(Ordering::Relaxed)
     }
 
     /// The descriptor is not to be waited on any more. The caller holds the reader's lock.
@@ -380,11 +376,7 @@ impl<T: Threading> Source for CqCore<T> {
 
     fn park_limit(&self) -> Duration {
         // A post that waits may find room without any event (rxm, tcp while they connect).
-        if self.backlogged.load() != 0 {
-            Duration::from_millis(1)
-        } else {
-            self.shape.park_limit
-        }
+        if self.backlogged.load() != 0 { Duration::from_millis(1) } else { self.shape.park_limit }
     }
 
     fn parkers(&self) -> &Parkers {

@@ -101,11 +101,7 @@ impl Errno {
     #[must_use]
     pub const fn from_raw(code: i32) -> Errno {
         // `i32::MIN` has no positive twin; no library returns it.
-        Errno(if code == i32::MIN {
-            i32::MAX
-        } else {
-            code.abs()
-        })
+        Errno(if code == i32::MIN { i32::MAX } else { code.abs() })
     }
 
     /// The positive number.
@@ -125,11 +121,7 @@ impl Errno {
             return Cow::Borrowed("unknown error");
         }
         // SAFETY: not NULL, checked above; NUL-terminated as fi_errno(3) says.
-        Cow::Owned(
-            unsafe { CStr::from_ptr(text) }
-                .to_string_lossy()
-                .into_owned(),
-        )
+        Cow::Owned(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
     }
 }
 

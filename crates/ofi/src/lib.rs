@@ -146,7 +146,8 @@ pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
 pub use domain::Domain;
 pub use endpoint::{
-    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint, RawEndpointBuilder, Rdm,
+    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
+    RawEndpointBuilder, Rdm,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;

@@ -69,11 +69,7 @@ impl<F: Fid, T> Owned<F, T> {
     pub(crate) unsafe fn new(fid: *mut F, attempted: &'static str) -> Result<Owned<F, T>> {
         let fid = NonNull::new(fid)
             .ok_or_else(|| Error::new(ErrorKind::Failed, attempted).detail("it left no object"))?;
-        Ok(Owned {
-            fid,
-            closed: AtomicBool::new(false),
-            threading: PhantomData,
-        })
+        Ok(Owned { fid, closed: AtomicBool::new(false), threading: PhantomData })
     }
 
     #[inline]
@@ -101,12 +97,10 @@ impl<F: Fid, T> Owned<F, T> {
         }
         // SAFETY: open until now, `closed` was just set by us alone; F begins with a fid.
         let status = unsafe { ofi_sys::fi_close(self.as_fid()) };
-        check(i64::from(status), "fi_close")
-            .map(drop)
-            .inspect_err(|error| {
-                LEAKED_OBJECTS.fetch_add(1, Ordering::Relaxed);
-                report(F::NAME, error);
-            })
+        check(i64::from(status), "fi_close").map(drop).inspect_err(|error| {
+            LEAKED_OBJECTS.fetch_add(1, Ordering::Relaxed);
+            report(F::NAME, error);
+        })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -221,9 +215,5 @@ pub(crate) fn refuse_fork(attempted: &'static str) -> Result<()> {
         // SAFETY: the handler only stores to an atomic, which is allowed in a forked child.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     });
-    if forked() {
-        Err(Error::new(ErrorKind::Forked, attempted))
-    } else {
-        Ok(())
-    }
+    if forked() { Err(Error::new(ErrorKind::Forked, attempted)) } else { Ok(()) }
 }

@@ -28,14 +28,15 @@ pub enum Defect {
     TrywaitAfterClose,
     /// Vectors keep pointers into endpoints of their own process that have closed.
     ClosedStaysMapped,
-    /// Completions report the provider's own numbers for peers, not those of the address vector.
-    SourceIsInternal,
     /// `fi_av_insertsym` writes the number of every address to the same place.
     SymmetricOverwrites,
     /// Receives of untagged messages ignore which peer they are for, FI_DIRECTED_RECV or not.
     DirectedIgnored,
     /// FI_SOURCE is granted, and every message is said to be from address 0.
     SourceUnknown,
+    /// Closing an endpoint hangs while a message waits for a receive, unless the domain's threading
+    /// needs no locks.
+    CloseHangs,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -192,13 +193,12 @@ pub const QUIRKS: &[Quirk] = &[
         text: "FI_SOURCE is claimed, but the source of every entry is 0",
     },
     Quirk {
-        id: 14,
-        provider: "ofi_rxd",
+        id: 16,
+        provider: "sm2",
         from: V1_17,
         until: None,
-        defect: Defect::SourceIsInternal,
-        text: "the source in a completion is rxd's own number for the peer: in the address vector \
-               it is somebody else's, or nobody's",
+        defect: Defect::CloseHangs,
+        text: "fi_close of an endpoint that a message is waiting in takes a lock that it holds",
     },
 ];
 

@@ -22,10 +22,7 @@ impl Version {
     #[doc(alias = "FI_MAJOR")]
     #[must_use]
     pub const fn from_raw(raw: u32) -> Version {
-        Version {
-            major: (raw >> 16) as u16,
-            minor: (raw & 0xffff) as u16,
-        }
+        Version { major: (raw >> 16) as u16, minor: (raw & 0xffff) as u16 }
     }
 
     /// libfabric's packed form.

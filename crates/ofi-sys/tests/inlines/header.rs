@@ -30,13 +30,8 @@ pub(crate) struct Headers {
 }
 
 /// Headers that belong to one provider, or replace the inlines when a provider is compiled in.
-const NOT_OURS: [&str; 5] = [
-    "fi_ext_efa.h",
-    "fi_ext_psm2.h",
-    "fi_ext_usnic.h",
-    "fi_cxi_ext.h",
-    "fi_direct",
-];
+const NOT_OURS: [&str; 5] =
+    ["fi_ext_efa.h", "fi_ext_psm2.h", "fi_ext_usnic.h", "fi_cxi_ext.h", "fi_direct"];
 
 impl Headers {
     /// All of the application's headers in `$OFI_TEST_INCLUDE/rdma`, else in `/usr/include/rdma`.
@@ -45,19 +40,10 @@ impl Headers {
             PathBuf::from(std::env::var_os("OFI_TEST_INCLUDE").unwrap_or("/usr/include".into()));
         let rdma = include.join("rdma");
         let list = fs::read_dir(&rdma).unwrap_or_else(|e| {
-            panic!(
-                "{}: {e}; install libfabric-dev or set OFI_TEST_INCLUDE",
-                rdma.display()
-            )
+            panic!("{}: {e}; install libfabric-dev or set OFI_TEST_INCLUDE", rdma.display())
         });
         let mut names: Vec<String> = list
-            .map(|entry| {
-                entry
-                    .expect("directory entry")
-                    .file_name()
-                    .into_string()
-                    .expect("UTF-8")
-            })
+            .map(|entry| entry.expect("directory entry").file_name().into_string().expect("UTF-8"))
             .filter(|name| name == "fabric.h" || name.starts_with("fi_") && name.ends_with(".h"))
             .filter(|name| !NOT_OURS.iter().any(|prefix| name.starts_with(prefix)))
             .collect();
@@ -65,37 +51,19 @@ impl Headers {
         let read = |path: &Path| fs::read_to_string(path).expect("a readable header");
         let fabric = read(&rdma.join("fabric.h"));
         let number = |macro_name: &str| {
-            let line = fabric
-                .lines()
-                .find(|line| line.contains(macro_name))
-                .expect(macro_name);
-            line.split_whitespace()
-                .last()
-                .expect("a value")
-                .parse()
-                .expect("a number")
+            let line = fabric.lines().find(|line| line.contains(macro_name)).expect(macro_name);
+            line.split_whitespace().last().expect("a value").parse().expect("a number")
         };
         Self {
-            version: (
-                number("define FI_MAJOR_VERSION"),
-                number("define FI_MINOR_VERSION"),
-            ),
-            files: names
-                .iter()
-                .map(|n| (n.clone(), strip(&read(&rdma.join(n)))))
-                .collect(),
+            version: (number("define FI_MAJOR_VERSION"), number("define FI_MINOR_VERSION")),
+            files: names.iter().map(|n| (n.clone(), strip(&read(&rdma.join(n))))).collect(),
             include,
         }
     }
 
     /// Every `static inline` of a file, in order.
     pub(crate) fn inlines(&self, file: &str) -> Vec<Function> {
-        let text = &self
-            .files
-            .iter()
-            .find(|(name, _)| name == file)
-            .expect(file)
-            .1;
+        let text = &self.files.iter().find(|(name, _)| name == file).expect(file).1;
         text.split("static inline")
             .skip(1)
             .map(|rest| function(&rest.replace("FI_DEPRECATED_FUNC", "")[..]))
@@ -142,10 +110,7 @@ pub(crate) fn function(text: &str) -> Function {
     Function {
         ret: ty,
         name,
-        params: split_params(params)
-            .iter()
-            .map(|param| variable(param))
-            .collect(),
+        params: split_params(params).iter().map(|param| variable(param)).collect(),
         body: one_line(body.split("\n}").next().expect("split yields one")),
     }
 }
@@ -154,18 +119,12 @@ pub(crate) fn function(text: &str) -> Function {
 pub(crate) fn variable(text: &str) -> Variable {
     if let Some((_, rest)) = text.split_once("(*") {
         let name = rest.split(')').next().expect("split yields one");
-        return Variable {
-            ty: "*".into(),
-            name: name.trim().into(),
-        };
+        return Variable { ty: "*".into(), name: name.trim().into() };
     }
     let text = text.trim();
     let at = text.rfind(|c| !is_ident(c)).map_or(0, |at| at + 1);
     let (ty, name) = text.split_at(at);
-    Variable {
-        ty: one_line(ty),
-        name: name.into(),
-    }
+    Variable { ty: one_line(ty), name: name.into() }
 }
 
 fn split_params(text: &str) -> Vec<String> {
@@ -197,9 +156,7 @@ fn strip(text: &str) -> String {
         continued = directive && line.ends_with('\\');
         !directive
     };
-    let lines = out
-        .lines()
-        .map(|line| line.split("//").next().expect("split yields one"));
+    let lines = out.lines().map(|line| line.split("//").next().expect("split yields one"));
     lines.filter(keep).map(|line| format!("{line}\n")).collect()
 }
 

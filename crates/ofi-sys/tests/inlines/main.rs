@@ -28,26 +28,14 @@ fn every_inline_has_a_twin() {
     let headers = Headers::find();
     let mut expected = Vec::new();
     for (file, _) in &headers.files {
-        expected.extend(
-            headers
-                .inlines(file)
-                .into_iter()
-                .map(|inline| (file.as_str(), inline)),
-        );
+        expected.extend(headers.inlines(file).into_iter().map(|inline| (file.as_str(), inline)));
     }
-    assert!(
-        expected.len() >= 154,
-        "1.17 has 154 inline functions, here are {}",
-        expected.len()
-    );
+    assert!(expected.len() >= 154, "1.17 has 154 inline functions, here are {}", expected.len());
     for (file, inline) in &expected {
         let name = &inline.name;
-        let twin = TWINS
-            .iter()
-            .find(|twin| twin.name == name)
-            .unwrap_or_else(|| {
-                panic!("{file} has {name}, for which this crate (or twins.rs) has no twin")
-            });
+        let twin = TWINS.iter().find(|twin| twin.name == name).unwrap_or_else(|| {
+            panic!("{file} has {name}, for which this crate (or twins.rs) has no twin")
+        });
         assert_eq!(twin.header, *file, "{name}");
         assert_eq!(twin.params.len(), inline.params.len(), "{name}");
     }
@@ -70,15 +58,8 @@ fn the_order_is_that_of_the_headers() {
     for (file, _) in &headers.files {
         let theirs = headers.inlines(file);
         let known = |twin: &&Twin| theirs.iter().any(|inline| inline.name == twin.name);
-        let ours = TWINS
-            .iter()
-            .filter(|twin| twin.header == file)
-            .filter(known);
-        assert!(
-            ours.map(|twin| twin.name)
-                .eq(theirs.iter().map(|f| f.name.as_str())),
-            "{file}"
-        );
+        let ours = TWINS.iter().filter(|twin| twin.header == file).filter(known);
+        assert!(ours.map(|twin| twin.name).eq(theirs.iter().map(|f| f.name.as_str())), "{file}");
     }
 }
 
@@ -103,16 +84,8 @@ fn twins_do_the_same() {
                         let at = 256 + std::mem::offset_of!(ofi_sys::fi_cq_err_entry, src_addr);
                         c.written.extend((at..at + 8).map(|at| (at, 0xff)));
                     }
-                    assert_eq!(
-                        c, rust,
-                        "{name} with {numbers:?} numbers, entries returning {ret}"
-                    );
-                    assert_eq!(
-                        rust.calls.is_empty(),
-                        is_pure(name),
-                        "{name}: {}",
-                        rust.calls
-                    );
+                    assert_eq!(c, rust, "{name} with {numbers:?} numbers, entries returning {ret}");
+                    assert_eq!(rust.calls.is_empty(), is_pure(name), "{name}: {}", rust.calls);
                 }
             }
         }
@@ -142,12 +115,7 @@ fn what_is_missing_answers_enosys() {
         if twin.kind == Kind::sized {
             missing(Tables::Sized(0), "no size");
             missing(Tables::Sized(offset), "the table ends before the entry");
-            assert_eq!(
-                run(Tables::Sized(offset + size_of::<usize>())),
-                full,
-                "{}",
-                twin.name
-            );
+            assert_eq!(run(Tables::Sized(offset + size_of::<usize>())), full, "{}", twin.name);
         }
     }
 }
@@ -156,18 +124,9 @@ fn what_is_missing_answers_enosys() {
 fn c_agrees_on_what_is_missing() {
     let recorder = recorder();
     let headers = &recorder.headers;
-    let inlines = headers
-        .files
-        .iter()
-        .flat_map(|(file, _)| headers.inlines(file));
-    let checked: Vec<_> = inlines
-        .filter(|inline| inline.body.contains("FI_CHECK_OP"))
-        .collect();
-    assert!(
-        checked.len() >= 10,
-        "1.17 checks in 10 functions, here in {}",
-        checked.len()
-    );
+    let inlines = headers.files.iter().flat_map(|(file, _)| headers.inlines(file));
+    let checked: Vec<_> = inlines.filter(|inline| inline.body.contains("FI_CHECK_OP")).collect();
+    assert!(checked.len() >= 10, "1.17 checks in 10 functions, here in {}", checked.len());
     let checked = |twin: &&Twin| checked.iter().any(|inline| inline.name == twin.name);
     for twin in here(&recorder).filter(checked) {
         let args = arguments(&recorder, twin, Numbers::Wide);
@@ -185,24 +144,13 @@ fn c_agrees_on_what_is_missing() {
 fn entries_newer_than_the_library_answer_enosys() {
     const SIZE_IN_1_17: usize = 64;
     let recorder = recorder();
-    let new = [
-        "fi_av_insert_auth_key",
-        "fi_av_lookup_auth_key",
-        "fi_av_set_user_id",
-    ];
+    let new = ["fi_av_insert_auth_key", "fi_av_lookup_auth_key", "fi_av_set_user_id"];
     for name in new {
-        let twin = TWINS
-            .iter()
-            .find(|twin| twin.name == name)
-            .expect("in the list");
+        let twin = TWINS.iter().find(|twin| twin.name == name).expect("in the list");
         let mut args = vec![7; twin.params.len()];
         args[0] = recorder.object("fid_av", 0);
         let effect = recorder.run(Tables::Sized(SIZE_IN_1_17), 7, || (twin.rust)(&args));
-        assert_eq!(
-            (effect.calls.as_str(), effect.ret),
-            ("", enosys(twin)),
-            "{name}"
-        );
+        assert_eq!((effect.calls.as_str(), effect.ret), ("", enosys(twin)), "{name}");
     }
 }
 
@@ -242,9 +190,7 @@ fn recorder() -> MutexGuard<'static, Recorder> {
         Mutex::new(recorder)
     });
     // A test that failed leaves nothing behind that the next one does not set anew.
-    RECORDER
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    RECORDER.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The twins whose C originals the headers have.
@@ -256,10 +202,7 @@ fn here(recorder: &Recorder) -> impl Iterator<Item = &'static Twin> {
 /// What the prototype asks for: objects, memory for pointers, numbers.
 fn arguments(recorder: &Recorder, twin: &Twin, numbers: Numbers) -> Vec<u64> {
     let inlines = recorder.headers.inlines(twin.header);
-    let inline = inlines
-        .iter()
-        .find(|inline| inline.name == twin.name)
-        .expect(twin.name);
+    let inline = inlines.iter().find(|inline| inline.name == twin.name).expect(twin.name);
     let argument = |(position, param)| match (class_of(param), is_pointer(&param.ty)) {
         (Some(class), _) => recorder.object(class, position),
         (None, true) => recorder.memory(position),

@@ -50,25 +50,12 @@ impl Recorder {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let (major, minor) = headers.version;
         let stem = format!("inlines-{major}.{minor}-{}", process::id());
-        let (generated, path) = (
-            dir.join(format!("{stem}.h")),
-            dir.join(format!("{stem}.so")),
-        );
+        let (generated, path) = (dir.join(format!("{stem}.h")), dir.join(format!("{stem}.so")));
         fs::write(&generated, generate(&headers)).expect("a writable target directory");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inlines/recorder.c");
         let output = Command::new(env::var("CC").unwrap_or("cc".into()))
-            .args([
-                "-std=gnu11",
-                "-O1",
-                "-fPIC",
-                "-shared",
-                "-Wl,-Bsymbolic",
-                "-Wl,-z,defs",
-            ])
-            .args([
-                "-Wno-deprecated-declarations",
-                "-Werror=implicit-function-declaration",
-            ])
+            .args(["-std=gnu11", "-O1", "-fPIC", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,defs"])
+            .args(["-Wno-deprecated-declarations", "-Werror=implicit-function-declaration"])
             .arg("-Werror=incompatible-pointer-types")
             .arg(format!("-DGENERATED=\"{}\"", generated.display()))
             .arg("-I")
@@ -78,21 +65,13 @@ impl Recorder {
             .arg(source)
             .output()
             .expect("cc runs");
-        assert!(
-            output.status.success(),
-            "cc: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "cc: {}", String::from_utf8_lossy(&output.stderr));
         let name = CString::new(path.to_str().expect("UTF-8")).expect("no NUL");
         // SAFETY: a C string; the library has no constructors.
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
         assert!(!handle.is_null(), "dlopen of {}", path.display());
         fs::remove_file(&generated).expect("written above");
-        Self {
-            handle,
-            headers,
-            path,
-        }
+        Self { handle, headers, path }
     }
 
     /// Nothing loads the file any more.
@@ -199,27 +178,18 @@ fn generate(headers: &Headers) -> String {
     for (file, _) in &headers.files {
         writeln!(out, "#include <rdma/{file}>").unwrap();
     }
-    let inlines: Vec<Function> = headers
-        .files
-        .iter()
-        .flat_map(|(file, _)| headers.inlines(file))
-        .collect();
+    let inlines: Vec<Function> =
+        headers.files.iter().flat_map(|(file, _)| headers.inlines(file)).collect();
     let mut classes: Vec<_> = headers.structs("fid_");
     classes.retain(|(class, _)| {
-        inlines
-            .iter()
-            .flat_map(|inline| &inline.params)
-            .any(|p| class_of(p) == Some(class))
+        inlines.iter().flat_map(|inline| &inline.params).any(|p| class_of(p) == Some(class))
     });
 
     // The tables: those that a class points to, and that of `struct fid` itself.
     let tables_of = |members: &[String]| -> Vec<(String, String)> {
         let members = members.iter().map(|member| variable(member));
         let table = |m: Variable| {
-            let ty =
-                m.ty.strip_prefix("struct ")?
-                    .strip_suffix(" *")?
-                    .to_string();
+            let ty = m.ty.strip_prefix("struct ")?.strip_suffix(" *")?.to_string();
             (ty.starts_with("fi_ops") || ty == "fi_profile_ops").then_some((ty, m.name))
         };
         members.filter_map(table).collect()
@@ -229,26 +199,15 @@ fn generate(headers: &Headers) -> String {
         used.extend(tables_of(members).into_iter().map(|(ty, _)| ty));
     }
     let mut setup = String::new();
-    for (table, members) in headers
-        .structs("fi_")
-        .iter()
-        .filter(|(t, _)| used.contains(t))
-    {
-        let entries: Vec<Function> = members
-            .iter()
-            .filter(|m| m.contains("(*"))
-            .map(|m| function(m))
-            .collect();
+    for (table, members) in headers.structs("fi_").iter().filter(|(t, _)| used.contains(t)) {
+        let entries: Vec<Function> =
+            members.iter().filter(|m| m.contains("(*")).map(|m| function(m)).collect();
         for entry in &entries {
             out.push_str(&recording(table, entry));
         }
         writeln!(out, "static struct {table} table_{table};").unwrap();
         writeln!(setup, "\ttable_{table} = (struct {table}) {{").unwrap();
-        writeln!(
-            setup,
-            "\t\t.size = size == SIZE_MAX ? sizeof(struct {table}) : size,"
-        )
-        .unwrap();
+        writeln!(setup, "\t\t.size = size == SIZE_MAX ? sizeof(struct {table}) : size,").unwrap();
         for Function { name, .. } in &entries {
             writeln!(setup, "\t\t.{name} = filled ? {table}_{name} : NULL,").unwrap();
         }
@@ -259,42 +218,21 @@ fn generate(headers: &Headers) -> String {
     let mut find = String::new();
     for (class, members) in &classes {
         writeln!(out, "static struct {class} object_{class}[MAX_ARGS];").unwrap();
-        writeln!(
-            find,
-            "\tif (!strcmp(class, \"{class}\")) return &object_{class}[position];"
-        )
-        .unwrap();
-        writeln!(
-            setup,
-            "\tmemset(object_{class}, 0x5a, sizeof(object_{class}));"
-        )
-        .unwrap();
-        writeln!(setup, "\tfor (int i = 0; i < MAX_ARGS; i++) {{").unwrap();
-        writeln!(
-            setup,
-            "\t\tobject_{class}[i].fid.ops = present ? &table_fi_ops : NULL;"
-        )
-        .unwrap();
-        for (table, member) in tables_of(members) {
-            writeln!(
-                setup,
-                "\t\tobject_{class}[i].{member} = present ? &table_{table} : NULL;"
-            )
+        writeln!(find, "\tif (!strcmp(class, \"{class}\")) return &object_{class}[position];")
             .unwrap();
+        writeln!(setup, "\tmemset(object_{class}, 0x5a, sizeof(object_{class}));").unwrap();
+        writeln!(setup, "\tfor (int i = 0; i < MAX_ARGS; i++) {{").unwrap();
+        writeln!(setup, "\t\tobject_{class}[i].fid.ops = present ? &table_fi_ops : NULL;").unwrap();
+        for (table, member) in tables_of(members) {
+            writeln!(setup, "\t\tobject_{class}[i].{member} = present ? &table_{table} : NULL;")
+                .unwrap();
         }
         writeln!(setup, "\t}}").unwrap();
     }
-    writeln!(
-        out,
-        "void *recorder_object(const char *class, size_t position)\n{{\n{find}"
-    )
-    .unwrap();
+    writeln!(out, "void *recorder_object(const char *class, size_t position)\n{{\n{find}").unwrap();
     writeln!(out, "\treturn NULL;\n}}").unwrap();
-    writeln!(
-        out,
-        "void recorder_setup(int present, int filled, size_t size)\n{{\n{setup}}}"
-    )
-    .unwrap();
+    writeln!(out, "void recorder_setup(int present, int filled, size_t size)\n{{\n{setup}}}")
+        .unwrap();
     for inline in &inlines {
         out.push_str(&twin(inline));
     }
@@ -303,9 +241,7 @@ fn generate(headers: &Headers) -> String {
 
 /// A table's entry that writes itself and its arguments down.
 fn recording(table: &str, entry: &Function) -> String {
-    let Function {
-        ret, name, params, ..
-    } = entry;
+    let Function { ret, name, params, .. } = entry;
     let mut body = String::new();
     for Variable { ty, name: param } in params {
         // What lies on an inline function's stack is compared by what it holds.
@@ -343,9 +279,7 @@ fn recording(table: &str, entry: &Function) -> String {
 
 /// Calls the inline function of a header with C's own types.
 fn twin(inline: &Function) -> String {
-    let Function {
-        ret, name, params, ..
-    } = inline;
+    let Function { ret, name, params, .. } = inline;
     let args: Vec<String> = params
         .iter()
         .enumerate()

@@ -277,14 +277,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(
-    c_int as i64,
-    isize as i64,
-    u8 as u64,
-    u32 as u64,
-    u64 as u64,
-    usize as u64
-);
+integers!(c_int as i64, isize as i64, u8 as u64, u32 as u64, u64 as u64, usize as u64);
 
 impl<T> FromBits for *const T {
     fn from_bits(bits: u64) -> Self {

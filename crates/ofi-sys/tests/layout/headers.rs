@@ -44,13 +44,8 @@ fn include_dirs() -> Vec<PathBuf> {
     if let Some(dirs) = std::env::var_os("OFI_TEST_INCLUDE") {
         return std::env::split_paths(&dirs).collect();
     }
-    let output = Command::new("pkg-config")
-        .args(["--variable=includedir", "libfabric"])
-        .output();
-    let dir = output
-        .ok()
-        .and_then(|out| String::from_utf8(out.stdout).ok())
-        .unwrap_or_default();
+    let output = Command::new("pkg-config").args(["--variable=includedir", "libfabric"]).output();
+    let dir = output.ok().and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
     match dir.trim() {
         "" => vec!["/usr/include".into()],
         dir => vec![dir.into()],
@@ -61,15 +56,10 @@ fn compare(include: &Path) {
     let text = preprocess(include);
     let known: BTreeSet<&str> = words(&text).collect();
     let structs = generated::structs();
-    let there: Vec<(&Struct, Vec<usize>)> = structs
-        .iter()
-        .filter_map(|s| Some((s, members_there(s, body(&text, s.name)?))))
-        .collect();
-    let constants: Vec<(&str, i64)> = generated::CONSTANTS
-        .iter()
-        .copied()
-        .filter(|(name, _)| known.contains(name))
-        .collect();
+    let there: Vec<(&Struct, Vec<usize>)> =
+        structs.iter().filter_map(|s| Some((s, members_there(s, body(&text, s.name)?)))).collect();
+    let constants: Vec<(&str, i64)> =
+        generated::CONSTANTS.iter().copied().filter(|(name, _)| known.contains(name)).collect();
     let output = run(include, &program(&there, &constants));
     let version = version(&output);
 
@@ -98,19 +88,13 @@ fn compare(include: &Path) {
     }
     let found: BTreeSet<String> = output.lines().map(str::to_owned).collect();
     let wrong: Vec<&String> = expected.difference(&found).collect();
-    assert!(
-        wrong.is_empty(),
-        "{} ({version:?}) does not say: {wrong:#?}",
-        include.display()
-    );
+    assert!(wrong.is_empty(), "{} ({version:?}) does not say: {wrong:#?}", include.display());
     assert_complete(version, &there, &constants);
 }
 
 /// Whether these headers have an `fi_mr_attr` shorter than the crate's.
 fn mr_attr_grew(there: &[(&Struct, Vec<usize>)]) -> bool {
-    there
-        .iter()
-        .any(|(s, members)| s.name == "fi_mr_attr" && members.len() < s.members.len())
+    there.iter().any(|(s, members)| s.name == "fi_mr_attr" && members.len() < s.members.len())
 }
 
 /// Nothing was lost on the way through the headers' text: what the figures of that release list
@@ -121,27 +105,15 @@ fn assert_complete(
     constants: &[(&str, i64)],
 ) {
     let prefix = format!("{}.{}.", version.0, version.1);
-    if let Some((release, layouts)) = releases::layouts()
-        .iter()
-        .find(|(v, _)| v.starts_with(&prefix))
+    if let Some((release, layouts)) =
+        releases::layouts().iter().find(|(v, _)| v.starts_with(&prefix))
     {
         for (name, (_, members)) in layouts {
-            let compared = there
-                .iter()
-                .find(|(s, _)| s.name == *name)
-                .map_or(0, |(_, m)| m.len());
-            assert_eq!(
-                compared,
-                members.len(),
-                "members of {name} compared, of {release}"
-            );
+            let compared = there.iter().find(|(s, _)| s.name == *name).map_or(0, |(_, m)| m.len());
+            assert_eq!(compared, members.len(), "members of {name} compared, of {release}");
         }
     }
-    assert!(
-        constants.len() > 400,
-        "only {} constants compared",
-        constants.len()
-    );
+    assert!(constants.len() > 400, "only {} constants compared", constants.len());
 }
 
 /// A program that prints a line for each struct, member and constant.
@@ -166,23 +138,16 @@ fn program(structs: &[(&Struct, Vec<usize>)], constants: &[(&str, i64)]) -> Stri
         }
     }
     for (name, _) in constants {
-        writeln!(
-            c,
-            "printf(\"C {name} %llu\\n\", (unsigned long long) (long long) ({name}));"
-        )
-        .unwrap();
+        writeln!(c, "printf(\"C {name} %llu\\n\", (unsigned long long) (long long) ({name}));")
+            .unwrap();
     }
     c + "return 0;\n}\n"
 }
 
 fn version(output: &str) -> (u32, u32) {
     let value = |name: &str| {
-        let line = output
-            .lines()
-            .find_map(|l| l.strip_prefix(&format!("C {name} ")));
-        line.expect("the version is printed")
-            .parse()
-            .expect("a number")
+        let line = output.lines().find_map(|l| l.strip_prefix(&format!("C {name} ")));
+        line.expect("the version is printed").parse().expect("a number")
     };
     (value("FI_MAJOR_VERSION"), value("FI_MINOR_VERSION"))
 }
@@ -190,12 +155,7 @@ fn version(output: &str) -> (u32, u32) {
 /// The text of the headers, with the names of their macros.
 fn preprocess(include: &Path) -> String {
     let (dir, source) = write(INCLUDES);
-    let output = cc(include)
-        .arg("-E")
-        .arg("-dD")
-        .arg(&source)
-        .output()
-        .expect("cc runs");
+    let output = cc(include).arg("-E").arg("-dD").arg(&source).output().expect("cc runs");
     drop(dir);
     assert!(
         output.status.success(),
@@ -209,13 +169,7 @@ fn preprocess(include: &Path) -> String {
 fn run(include: &Path, program: &str) -> String {
     let (dir, source) = write(program);
     let exe = dir.path().join("layout");
-    let output = cc(include)
-        .arg(&source)
-        .arg("-o")
-        .arg(&exe)
-        .arg("-w")
-        .output()
-        .expect("cc runs");
+    let output = cc(include).arg(&source).arg("-o").arg(&exe).arg("-w").output().expect("cc runs");
     assert!(
         output.status.success(),
         "{}: {}",
@@ -244,9 +198,7 @@ fn write(text: &str) -> (tempfile::TempDir, PathBuf) {
 /// The members, by index, that the struct's text has.
 fn members_there(s: &Struct, body: &str) -> Vec<usize> {
     let words: BTreeSet<&str> = words(body).collect();
-    (0..s.members.len())
-        .filter(|&at| words.contains(s.members[at].c_name()))
-        .collect()
+    (0..s.members.len()).filter(|&at| words.contains(s.members[at].c_name())).collect()
 }
 
 /// What stands between the braces of `struct name {`.
@@ -268,6 +220,5 @@ fn body<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }

@@ -52,10 +52,7 @@ fn releases<T: Clone + Default>(
     let mut all: Vec<(&str, T)> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         if let Some(version) = line.strip_prefix("version ") {
-            let state = all
-                .last()
-                .map(|(_, state)| state.clone())
-                .unwrap_or_default();
+            let state = all.last().map(|(_, state)| state.clone()).unwrap_or_default();
             all.push((version, state));
         } else {
             apply(line, &mut all.last_mut().expect("a version first").1);
@@ -78,10 +75,7 @@ fn every_release_is_a_prefix_of_the_layouts() {
                 continue;
             };
             if *size > ours.size || (version == NEWEST && *size != ours.size) {
-                wrong.push(format!(
-                    "{version}: {name} has {size} bytes, here {}",
-                    ours.size
-                ));
+                wrong.push(format!("{version}: {name} has {size} bytes, here {}", ours.size));
             }
             for (at, (member, offset)) in members.iter().enumerate() {
                 compared += 1;

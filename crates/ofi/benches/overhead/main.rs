@@ -115,7 +115,11 @@ fn compare(provider: &str, instructions: bool) -> Vec<Case> {
                 ratio_to_raw: ratios[ROUNDS / 2],
                 q1: ratios[ROUNDS / 4],
                 q3: ratios[ROUNDS * 3 / 4],
-                instructions_per_op: if instructions { instructions_of(provider, api) } else { None },
+                instructions_per_op: if instructions {
+                    instructions_of(provider, api)
+                } else {
+                    None
+                },
                 allocations_per_op: allocations[at] as f64
                     / (ROUNDS as f64 * trips as f64 * OPERATIONS),
             }

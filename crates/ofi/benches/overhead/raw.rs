@@ -97,7 +97,10 @@ impl Raw {
         let context = self.context(end);
         let (ep, buffer) = (self.ends[end], self.buffers[end].as_mut_ptr().cast());
         // SAFETY: the endpoint is open; buffer and context outlive it.
-        ok(unsafe { fi_recv(ep, buffer, BYTES, null_mut(), FI_ADDR_UNSPEC, context) } as i64, "recv");
+        ok(
+            unsafe { fi_recv(ep, buffer, BYTES, null_mut(), FI_ADDR_UNSPEC, context) } as i64,
+            "recv",
+        );
     }
 
     fn send(&mut self, end: usize) {

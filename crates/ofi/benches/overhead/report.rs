@@ -58,7 +58,13 @@ pub(crate) fn table(cases: &[Case]) {
         let instructions = c.instructions_per_op.map_or("-".into(), |n| format!("{n:.1}"));
         println!(
             "{:<14} {:<11} {:>9.1} {:>7.3} {:>7.3}-{:<7.3} {:>9} {:>9}",
-            c.provider, c.api, c.ns_per_rtt, c.ratio_to_raw, c.q1, c.q3, instructions,
+            c.provider,
+            c.api,
+            c.ns_per_rtt,
+            c.ratio_to_raw,
+            c.q1,
+            c.q3,
+            instructions,
             c.allocations_per_op
         );
     }

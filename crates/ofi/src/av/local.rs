@@ -102,8 +102,7 @@ pub(crate) fn close<R>(name: &FabricAddress, close: impl FnOnce() -> R) -> Optio
     let mut all: Vec<_> = shared.iter().filter_map(Weak::upgrade).collect();
     // Always in the same order, though nobody else takes more than one.
     all.sort_by_key(|av| av.id);
-    let ours: Vec<_> =
-        OURS.with_borrow(|ours| ours.iter().filter_map(Weak::upgrade).collect());
+    let ours: Vec<_> = OURS.with_borrow(|ours| ours.iter().filter_map(Weak::upgrade).collect());
     let mut close = Some(close);
     let run = &mut || {
         lock(&OPEN).get_or_insert_default().remove(name.bytes());

@@ -222,6 +222,11 @@ impl<T: Threading> CqCore<T> {
     fn keep_unsolicited(&self, outcome: Outcome, error: Option<Error>) {
         /// A consumer that lags this far loses the oldest, counted.
         const KEPT: usize = 4096;
+        if outcome.flags & (ofi_sys::FI_RECV | ofi_sys::FI_RMA) == ofi_sys::FI_RECV {
+            // Receives of ours have a context, but for those of a closing endpoint.
+            self.swallowed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let mut kept = lock(&self.unsolicited);
         if kept.len() == KEPT {
             kept.pop_front();

@@ -24,9 +24,7 @@ impl Unsolicited {
         Unsolicited {
             flags,
             len: outcome.len,
-            data: flags
-                .contains(CqFlags::REMOTE_CQ_DATA)
-                .then_some(outcome.data),
+            data: flags.contains(CqFlags::REMOTE_CQ_DATA).then_some(outcome.data),
             error,
         }
     }

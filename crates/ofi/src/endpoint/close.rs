@@ -106,6 +106,7 @@ impl<T: Threading> Core<T> {
             Err(_) => return Err(self.leak(left)),
         };
         let mut after = Deferred::new();
+        let mut taken = Vec::new();
         let mut limbo = false;
         let result = {
             // Before the queues' readers: nobody who has one of those waits for this one.
@@ -114,8 +115,13 @@ impl<T: Threading> Core<T> {
             // other.
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
-            let _readers: Vec<_> = ordered.into_iter().map(|queue| queue.hold()).collect();
+            let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
             lane.shut();
+            if self.hangs_on_unexpected() {
+                let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
+                let at = ordered.iter().position(|queue| receives(&queue)).expect("one of them");
+                self.take_unexpected(&mut readers[at], &mut taken);
+            }
             if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
                 queues.iter().for_each(|queue| queue.lose_fd());
             }
@@ -137,6 +143,7 @@ impl<T: Threading> Core<T> {
             }
             result
         };
+        taken.iter_mut().for_each(Deferred::run);
         after.run();
         if result.is_err() {
             return Err(self.leak(left));
@@ -171,11 +178,12 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
         std::mem::forget(self.counters.clone());
-        std::mem::forget(self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))));
+        std::mem::forget(
+            self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
+        );
         std::mem::forget(Arc::clone(&self.domain));
         std::mem::forget(self.info.clone());
-        self.lane()
-            .give_up(&[&self.transmit.core, &self.receive.core]);
+        self.lane().give_up(&[&self.transmit.core, &self.receive.core]);
         let error = Error::closed("fi_close").detail(format!(
             "{left} operations were still in flight, and closing then is not safe on {}; the \
              endpoint and their buffers are leaked",

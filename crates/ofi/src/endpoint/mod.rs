@@ -25,6 +25,7 @@ mod close;
 mod counters;
 mod options;
 mod raw;
+mod unexpected;
 
 pub use builder::EndpointBuilder;
 pub use options::HmemP2p;
@@ -87,10 +88,7 @@ pub struct Endpoint<K: Kind, T: Threading = Shared> {
 
 impl<K: Kind, T: Threading> Clone for Endpoint<K, T> {
     fn clone(&self) -> Self {
-        Endpoint {
-            core: Arc::clone(&self.core),
-            kind: PhantomData,
-        }
+        Endpoint { core: Arc::clone(&self.core), kind: PhantomData }
     }
 }
 
@@ -194,10 +192,7 @@ impl<T: Threading> Core<T> {
 
 impl<K: Kind, T: Threading> Endpoint<K, T> {
     pub(crate) fn from_core(core: Core<T>) -> Self {
-        Endpoint {
-            core: Arc::new(core),
-            kind: PhantomData,
-        }
+        Endpoint { core: Arc::new(core), kind: PhantomData }
     }
 
     /// Receives the next message into `buffer`: its whole length is offered.
@@ -254,10 +249,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     pub fn close(self, timeout: Duration) -> Result<(), CloseError<Endpoint<K, T>>> {
         match Arc::try_unwrap(self.core) {
             Ok(mut core) => core.shut_down(timeout).map_err(CloseError::Failed),
-            Err(core) => Err(CloseError::InUse(Endpoint {
-                core,
-                kind: PhantomData,
-            })),
+            Err(core) => Err(CloseError::InUse(Endpoint { core, kind: PhantomData })),
         }
     }
 
@@ -290,14 +282,7 @@ impl<T: Threading> Endpoint<Msg, T> {
 
 impl SendVerb {
     fn to(to: u64) -> SendVerb {
-        SendVerb {
-            to,
-            tag: 0,
-            data: 0,
-            flags: 0,
-            tagged: false,
-            with_data: false,
-        }
+        SendVerb { to, tag: 0, data: 0, flags: 0, tagged: false, with_data: false }
     }
 }
 

@@ -6,15 +6,15 @@ use ofi_sys::{FI_ADDR_UNSPEC, fid_ep};
 
 use super::{address_of, builder::Setup, counters::Counters, options::Options};
 use crate::{
-    quirks::{Defect, quirk},
-    av::local,
     AddressVector, BindFlags, Caps, Counter, Domain, EndpointType, Error, FabricAddress, Info,
     RawCompletionQueue, Result,
     av::AvCore,
+    av::local,
     counter::CounterCore,
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
+    quirks::{Defect, quirk},
     raw_cq::RawCqCore,
     threading::{Shared, Threading},
 };

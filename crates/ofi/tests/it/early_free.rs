@@ -47,9 +47,8 @@ fn blind(detector: Detector, t: &Target, size: usize) -> bool {
 
 /// One size: quiet when the memory is kept, noticed when it is not.
 fn early_free<const SIZE: usize>(t: &Target) -> Verdict {
-    match Parent::role().as_deref() {
-        Some(role) => return exchange(t, SIZE, role == "early"),
-        None => {}
+    if let Some(role) = Parent::role() {
+        return exchange(t, SIZE, role == "early");
     }
     let detector = detector();
     let noticed = |detector: Detector| {

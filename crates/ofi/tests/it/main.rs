@@ -15,28 +15,33 @@
 //! - `OFI_TEST_ONLY=ops,cm::peer_killed`: only cases whose names begin so.
 //! - `OFI_TEST_POISON=0`: without the allocator that finds writes to freed memory (`harness/poison.rs`).
 
+#![allow(unreachable_pub, reason = "a program has no public interface")]
+#![allow(clippy::extra_unused_type_parameters, reason = "all cases of the matrix look the same")]
+#![allow(clippy::multiple_bound_locations, reason = "what a case needs besides its mode")]
+#![allow(clippy::type_complexity, reason = "tables of cases, pairs of what was made together")]
+
 mod addresses;
 mod av_extra;
+mod backpressure;
 mod cm;
 mod counters;
 mod domain;
 mod early_free;
-mod backpressure;
-mod queues;
-mod reentrancy;
-mod threads;
 mod fork;
 mod harness;
-mod sequences;
 mod leaks;
-mod stopped;
 mod local;
 mod messages;
 mod mr;
 mod ops;
 mod options;
+mod queues;
 mod raw_cq;
+mod reentrancy;
+mod sequences;
+mod stopped;
 mod tagged;
+mod threads;
 mod whose;
 
 fn main() -> std::process::ExitCode {

@@ -181,7 +181,7 @@ fn keys_that_are_taken_are_passed_over<K: Connectionless, T: Mode>(t: &Target) -
         return Ok(());
     }
     let first = region(&rig.domain, vec![0; 8]).key().expect("a key");
-    let memory = vec![0_u8; 64];
+    let memory = [0_u8; 64];
     let mut taken = Vec::new();
     for key in first + 1..first + 4 {
         let mut mr = std::ptr::null_mut();

@@ -4,10 +4,13 @@ use std::{ffi::c_void, time::Instant};
 
 use ofi::{Caps, Connectionless, CqFormat, Defect, RawCompletionQueue, RawEndpoint, quirk};
 
-use crate::harness::{LIMIT, List, Mode, Rig, Target, Verdict, cases};
+use crate::harness::{
+    LIMIT, List, Mode, Pair, Parent, Peer, Rig, Stop, Target, Verdict, cases, progress_until,
+};
 
 pub fn register(list: &mut List) {
-    cases!(list, rdm: quirk_14_directed_ignored quirk_15_source_unknown);
+    cases!(list, rdm: quirk_14_directed_ignored quirk_15_source_unknown quirk_16_close_hangs);
+    cases!(list, rdm: closed_with_messages_nobody_received);
 }
 
 /// Two endpoints on one queue, and their numbers in the vector: not both are 0.
@@ -35,7 +38,7 @@ impl Context {
 }
 
 impl<T: Mode> Two<T> {
-    fn open(t: &Target, caps: Caps) -> Result<Two<T>, crate::harness::Stop> {
+    fn open(t: &Target, caps: Caps) -> Result<Two<T>, Stop> {
         let rig = Rig::<T>::open(t, caps)?;
         let cq = rig.domain.raw_completion_queue().format(CqFormat::Context).open()?;
         let open = || {
@@ -75,7 +78,7 @@ impl<T: Mode> Two<T> {
         from: &RawEndpoint<T>,
         to: u64,
         receives: &[*mut c_void],
-    ) -> Result<(*mut c_void, u64), crate::harness::Stop> {
+    ) -> Result<(*mut c_void, u64), Stop> {
         let (byte, mut context) = ([7_u8], Context::new());
         let context = context.pointer();
         let (mut posted, mut sent, mut received) = (false, false, None);
@@ -140,5 +143,79 @@ fn quirk_15_source_unknown<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let known = quirk(&t.provider, Defect::SourceUnknown);
     assert_eq!(source, if known.is_some() { 0 } else { two.to_b });
     assert_eq!(room[0], 7);
+    Ok(())
+}
+
+/// Defect 16: sm2 closes no endpoint that a message waits in, where it has locks.
+fn quirk_16_close_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let hangs = T::SHARED && quirk(&t.provider, Defect::CloseHangs).is_some();
+    if Parent::role().is_none() {
+        let mut peer = Peer::start("close")?;
+        assert_eq!(peer.hear()?, "now");
+        return match peer.finish() {
+            Ok(()) => {
+                assert!(!hangs, "it does not hang any more");
+                Ok(())
+            }
+            Err(Stop::Failed(how)) => {
+                assert!(hangs && how.contains(&format!("signal: {}", libc::SIGALRM)), "{how}");
+                Ok(())
+            }
+            Err(stop) => Err(stop),
+        };
+    }
+    let two = two_with_a_message::<T>(t)?;
+    Parent::new().say("now")?;
+    // SAFETY: a number. Where the close hangs, the signal ends this process.
+    unsafe {
+        libc::alarm(5);
+        assert_eq!(ofi_sys::fi_close(two.b.as_raw().cast()), 0);
+    }
+    // The objects would close it again.
+    std::process::exit(0)
+}
+
+/// The second of the two has a message that nobody received: one that was sent after it arrived.
+fn two_with_a_message<T: Mode>(t: &Target) -> Result<Two<T>, Stop> {
+    let two = Two::<T>::open(t, Caps::MSG | Caps::TAGGED)?;
+    let (byte, room) = (&[7_u8], Box::leak(Box::new([0_u8; 8])));
+    let none = std::ptr::null_mut();
+    let [waits, first, second] = [(); 3].map(|()| Box::leak(Context::new()).0.as_mut_ptr().cast());
+    let deadline = Instant::now() + LIMIT;
+    // SAFETY: what the operations name is never freed, and the byte is a constant.
+    unsafe {
+        two.b.trecv(room.as_mut_ptr(), 8, none, None, 1, 0, waits)?;
+        let until_posted = |post: &dyn Fn() -> ofi::Result<()>| -> Verdict {
+            while let Err(error) = post() {
+                assert!(error.is_busy() && Instant::now() < deadline, "{error}");
+                two.read();
+            }
+            Ok(())
+        };
+        until_posted(&|| two.a.send(byte.as_ptr(), 1, none, two.to_b, first))?;
+        until_posted(&|| two.a.tsend(byte.as_ptr(), 1, none, two.to_b, 1, second))?;
+    }
+    while !two.read().iter().any(|(context, _)| *context == waits) {
+        assert!(Instant::now() < deadline, "it does not arrive");
+    }
+    Ok(two)
+}
+
+/// Closing ends while messages wait that nobody received, and none of them is seen again.
+fn closed_with_messages_nobody_received<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let p = Pair::<K, T>::open(t, Caps::MSG | Caps::TAGGED)?;
+    p.warm()?;
+    let Pair { a, b, to_b, rig, .. } = p;
+    let last = b.recv(vec![0; 8]).tag(1).post()?;
+    let mut sends = Vec::new();
+    for n in 0..5 {
+        sends.push(a.send(vec![n; 8], to_b).post()?);
+        sends.push(a.send(vec![n; 8], to_b).tag(2).post()?);
+    }
+    sends.push(a.send(vec![9; 8], to_b).tag(1).post()?);
+    progress_until(&rig.cq, "the last message", || last.is_done());
+    assert_eq!(last.wait(LIMIT)?.1, vec![9; 8]);
+    b.close(LIMIT)?;
+    assert!(rig.cq.unsolicited().is_none());
     Ok(())
 }

@@ -32,15 +32,10 @@ pub trait Mode:
     + Accepts<Vec<Vec<u8>>>
     + Accepts<Tracked>
 {
-    const SHARED: bool;
 }
 
-impl Mode for Shared {
-    const SHARED: bool = true;
-}
-impl Mode for Confined {
-    const SHARED: bool = false;
-}
+impl Mode for Shared {}
+impl Mode for Confined {}
 
 /// A buffer that tells when it is dropped, and where it is.
 #[derive(Debug)]
