@@ -1,0 +1,63 @@
+//! Taking in what nobody received, before an endpoint closes.
+//!
+//! Closing an endpoint of sm2 takes a lock for every message that still waits for a receive, and
+//! holds that lock already (quirk 16). So receives without room take those messages first. Their
+//! entries have no context, and are dropped as they are read.
+
+use super::Core;
+use crate::{
+    cq::{Deferred, Reader},
+    quirks::{Defect, quirk},
+    threading::Threading,
+};
+
+/// Far more than can wait, and an end where a peer never stops sending.
+const MOST: usize = 1 << 16;
+
+impl<T: Threading> Core<T> {
+    /// Whether closing hangs while messages wait for a receive. Without locks it does not.
+    pub(super) fn hangs_on_unexpected(&self) -> bool {
+        T::SHARED && quirk(self.info.provider(), Defect::CloseHangs).is_some()
+    }
+
+    /// Takes in all messages that wait. `reader` is that of the receives' queue; what reading it
+    /// leaves to be done goes to `after`.
+    #[cold]
+    pub(super) fn take_unexpected(&self, reader: &mut Reader<T>, after: &mut Vec<Deferred<T>>) {
+        let queue = &self.receive.core;
+        let mut read = || {
+            let mut batch = Deferred::new();
+            let count = queue.read_batch(reader, &mut batch);
+            after.push(batch);
+            count
+        };
+        for _ in 0..MOST {
+            let before = queue.swallowed();
+            self.receive_nothing(ofi_sys::FI_MSG);
+            self.receive_nothing(ofi_sys::FI_TAGGED);
+            while read() > 0 {}
+            if queue.swallowed() == before {
+                return;
+            }
+        }
+    }
+
+    /// Posts a receive without room and without a context. Where there is no place for it, reading
+    /// the queue makes one.
+    fn receive_nothing(&self, way: u64) {
+        use std::ptr::null_mut;
+        if self.limits.caps & way == 0 {
+            return;
+        }
+        let (ep, anybody) = (self.fid.as_ptr(), ofi_sys::FI_ADDR_UNSPEC);
+        // SAFETY: the endpoint is open, with the capability; no memory is named, and sm2 writes to
+        // no context.
+        let _ = unsafe {
+            if way == ofi_sys::FI_MSG {
+                ofi_sys::fi_recv(ep, null_mut(), 0, null_mut(), anybody, null_mut())
+            } else {
+                ofi_sys::fi_trecv(ep, null_mut(), 0, null_mut(), anybody, 0, u64::MAX, null_mut())
+            }
+        };
+    }
+}
