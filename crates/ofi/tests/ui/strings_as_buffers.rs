@@ -1,5 +1,5 @@
 //! Bytes are received into bytes, not into anything that has a size (peers' hole 4: `[&'static str]`).
-
+// rule: H4
 use ofi::{Endpoint, Rdm};
 
 fn main() {}
