@@ -360,8 +360,10 @@ impl<T: Threading> Source for CqCore<T> {
                 return false;
             };
             let mut fid: *mut ofi_sys::fid = self.fid.as_fid();
-            // SAFETY: fabric and queue are open; the array has one entry (rule W2).
+            // SAFETY: fabric and queue are open; the array has one entry (rule W2). Where the provider
+            // goes on looking into closed endpoints, that was noted under the lock held here.
             reader.open
+                && !self.fd_lost.load(Ordering::Acquire)
                 && unsafe { ofi_sys::fi_trywait(self.fabric.as_ptr(), &raw mut fid, 1) } == 0
         };
         // `fi_trywait` is a progress call: room may have come with it and nothing else.
