@@ -90,7 +90,7 @@ pub struct CqCore<T: Threading> {
     pub(crate) backlogged: T::Word,
     unsolicited: Mutex<VecDeque<Unsolicited>>,
     unsolicited_lost: AtomicU64,
-    /// Messages that closing endpoints took in for nobody (quirk 16).
+    /// Messages that closing endpoints took in for nobody (quirks 16 and 17).
     swallowed: AtomicU64,
     stray: AtomicU64,
     parkers: Parkers,

@@ -34,9 +34,8 @@ pub enum Defect {
     DirectedIgnored,
     /// FI_SOURCE is granted, and every message is said to be from address 0.
     SourceUnknown,
-    /// Closing an endpoint hangs while a message waits for a receive, unless the domain's threading
-    /// needs no locks.
-    CloseHangs,
+    /// Closing an endpoint hangs or crashes while messages wait for a receive there.
+    CloseWithMessages,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -61,7 +60,9 @@ pub struct Quirk {
 
 const V1_17: Version = Version::OLDEST;
 const V1_18: Version = Version::new(1, 18);
+const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
+const V2_5: Version = Version::new(2, 5);
 
 /// All known defects.
 pub const QUIRKS: &[Quirk] = &[
@@ -197,8 +198,18 @@ pub const QUIRKS: &[Quirk] = &[
         provider: "sm2",
         from: V1_17,
         until: None,
-        defect: Defect::CloseHangs,
-        text: "fi_close of an endpoint that a message is waiting in takes a lock that it holds",
+        defect: Defect::CloseWithMessages,
+        text: "fi_close of an endpoint that a message is waiting in takes a lock that it holds, where \
+               the domain's threading needs locks",
+    },
+    Quirk {
+        id: 17,
+        provider: "shm",
+        from: V1_21,
+        until: Some(V2_5),
+        defect: Defect::CloseWithMessages,
+        text: "fi_close of an endpoint that messages are waiting in writes to their senders' memory, \
+               which may be gone or in use",
     },
 ];
 

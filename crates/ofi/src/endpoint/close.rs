@@ -117,9 +117,9 @@ impl<T: Threading> Core<T> {
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
             lane.shut();
-            if self.hangs_on_unexpected() {
+            if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
-                let at = ordered.iter().position(|queue| receives(&queue)).expect("one of them");
+                let at = ordered.iter().position(receives).expect("one of them");
                 self.take_unexpected(&mut readers[at], &mut taken);
             }
             if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {

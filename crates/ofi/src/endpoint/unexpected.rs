@@ -1,8 +1,9 @@
 //! Taking in what nobody received, before an endpoint closes.
 //!
 //! Closing an endpoint of sm2 takes a lock for every message that still waits for a receive, and
-//! holds that lock already (quirk 16). So receives without room take those messages first. Their
-//! entries have no context, and are dropped as they are read.
+//! holds that lock already (quirk 16). On shm it writes to the memory of whoever sent the message
+//! (quirk 17). So receives without room take those messages first. Their entries have no context,
+//! and are dropped as they are read.
 
 use super::Core;
 use crate::{
@@ -15,9 +16,9 @@ use crate::{
 const MOST: usize = 1 << 16;
 
 impl<T: Threading> Core<T> {
-    /// Whether closing hangs while messages wait for a receive. Without locks it does not.
-    pub(super) fn hangs_on_unexpected(&self) -> bool {
-        T::SHARED && quirk(self.info.provider(), Defect::CloseHangs).is_some()
+    /// Whether messages that wait for a receive have to go before the endpoint does.
+    pub(super) fn minds_unexpected(&self) -> bool {
+        quirk(self.info.provider(), Defect::CloseWithMessages).is_some()
     }
 
     /// Takes in all messages that wait. `reader` is that of the receives' queue; what reading it
@@ -50,8 +51,8 @@ impl<T: Threading> Core<T> {
             return;
         }
         let (ep, anybody) = (self.fid.as_ptr(), ofi_sys::FI_ADDR_UNSPEC);
-        // SAFETY: the endpoint is open, with the capability; no memory is named, and sm2 writes to
-        // no context.
+        // SAFETY: the endpoint is open, with the capability; no memory is named, and shm and
+        // sm2 write to no context.
         let _ = unsafe {
             if way == ofi_sys::FI_MSG {
                 ofi_sys::fi_recv(ep, null_mut(), 0, null_mut(), anybody, null_mut())

@@ -9,7 +9,7 @@ use crate::harness::{
 };
 
 pub fn register(list: &mut List) {
-    cases!(list, rdm: quirk_14_directed_ignored quirk_15_source_unknown quirk_16_close_hangs);
+    cases!(list, rdm: quirk_14_directed_ignored quirk_15_source_unknown quirk_16_close_hangs quirk_17_close_crashes);
     cases!(list, rdm: closed_with_messages_nobody_received);
 }
 
@@ -148,7 +148,7 @@ fn quirk_15_source_unknown<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 
 /// Defect 16: sm2 closes no endpoint that a message waits in, where it has locks.
 fn quirk_16_close_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    let hangs = T::SHARED && quirk(&t.provider, Defect::CloseHangs).is_some();
+    let hangs = T::SHARED && closing_is_unsafe(t, 16);
     if Parent::role().is_none() {
         let mut peer = Peer::start("close")?;
         assert_eq!(peer.hear()?, "now");
@@ -164,7 +164,7 @@ fn quirk_16_close_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
             Err(stop) => Err(stop),
         };
     }
-    let two = two_with_a_message::<T>(t)?;
+    let two = two_with_a_message::<T>(t, 1)?;
     Parent::new().say("now")?;
     // SAFETY: a number. Where the close hangs, the signal ends this process.
     unsafe {
@@ -175,14 +175,51 @@ fn quirk_16_close_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     std::process::exit(0)
 }
 
+/// Defect 17: shm writes to where the message came from, gone or not.
+fn quirk_17_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let crashes = closing_is_unsafe(t, 17);
+    if Parent::role().is_none() {
+        let mut peer = Peer::start("close")?;
+        assert_eq!(peer.hear()?, "now");
+        return match peer.finish() {
+            Ok(()) => {
+                assert!(!crashes, "it does not crash any more");
+                Ok(())
+            }
+            Err(Stop::Failed(how)) => {
+                assert!(crashes && how.contains(&format!("signal: {}", libc::SIGSEGV)), "{how}");
+                Ok(())
+            }
+            Err(stop) => Err(stop),
+        };
+    }
+    let two = two_with_a_message::<T>(t, 1000)?;
+    Parent::new().say("now")?;
+    // Defect 16 is not what this is about.
+    if !closing_is_unsafe(t, 16) {
+        // SAFETY: both are open. Where it crashes regardless, this process was started for it.
+        unsafe {
+            assert_eq!(ofi_sys::fi_close(two.a.as_raw().cast()), 0);
+            assert_eq!(ofi_sys::fi_close(two.b.as_raw().cast()), 0);
+        }
+    }
+    // The objects would close it again.
+    std::process::exit(0)
+}
+
+/// Whether the provider has this entry of the two.
+fn closing_is_unsafe(t: &Target, id: u32) -> bool {
+    quirk(&t.provider, Defect::CloseWithMessages).is_some_and(|quirk| quirk.id == id)
+}
+
 /// The second of the two has a message that nobody received: one that was sent after it arrived.
-fn two_with_a_message<T: Mode>(t: &Target) -> Result<Two<T>, Stop> {
+fn two_with_a_message<T: Mode>(t: &Target, len: usize) -> Result<Two<T>, Stop> {
     let two = Two::<T>::open(t, Caps::MSG | Caps::TAGGED)?;
-    let (byte, room) = (&[7_u8], Box::leak(Box::new([0_u8; 8])));
+    let (bytes, room) = (vec![7_u8; len].leak(), Box::leak(Box::new([0_u8; 8])));
     let none = std::ptr::null_mut();
     let [waits, first, second] = [(); 3].map(|()| Box::leak(Context::new()).0.as_mut_ptr().cast());
     let deadline = Instant::now() + LIMIT;
-    // SAFETY: what the operations name is never freed, and the byte is a constant.
+    // SAFETY: what the operations name is never freed.
     unsafe {
         two.b.trecv(room.as_mut_ptr(), 8, none, None, 1, 0, waits)?;
         let until_posted = |post: &dyn Fn() -> ofi::Result<()>| -> Verdict {
@@ -192,10 +229,12 @@ fn two_with_a_message<T: Mode>(t: &Target) -> Result<Two<T>, Stop> {
             }
             Ok(())
         };
-        until_posted(&|| two.a.send(byte.as_ptr(), 1, none, two.to_b, first))?;
-        until_posted(&|| two.a.tsend(byte.as_ptr(), 1, none, two.to_b, 1, second))?;
+        until_posted(&|| two.a.send(bytes.as_ptr(), len, none, two.to_b, first))?;
+        until_posted(&|| two.a.tsend(bytes.as_ptr(), 1, none, two.to_b, 1, second))?;
     }
-    while !two.read().iter().any(|(context, _)| *context == waits) {
+    // On tcp what nobody receives holds up all that follows.
+    let last = if t.provider == "tcp" { first } else { waits };
+    while !two.read().iter().any(|(context, _)| *context == last) {
         assert!(Instant::now() < deadline, "it does not arrive");
     }
     Ok(two)
@@ -207,6 +246,11 @@ fn closed_with_messages_nobody_received<K: Connectionless, T: Mode>(t: &Target) 
     p.warm()?;
     let Pair { a, b, to_b, rig, .. } = p;
     let last = b.recv(vec![0; 8]).tag(1).post()?;
+    if t.provider == "tcp" {
+        // What nobody receives holds up all that follows.
+        a.send(vec![1; 8], to_b).wait(LIMIT)?;
+        return Ok(b.close(LIMIT)?);
+    }
     let mut sends = Vec::new();
     for n in 0..5 {
         sends.push(a.send(vec![n; 8], to_b).post()?);
