@@ -50,6 +50,7 @@ impl Chroot {
         }
         let chroot = Chroot { dir, checkout: cargo::root(), target: cargo::target_directory()? };
         chroot.install(packages)?;
+        chroot.name_localhost()?;
         Ok(chroot)
     }
 
@@ -72,6 +73,16 @@ impl Chroot {
         let text = output(command.arg("--version"), MINUTE)?;
         let line = text.lines().find_map(|line| line.strip_prefix("libfabric: "));
         line.map(|line| line.trim().to_owned()).ok_or(format!("fi_info --version said:\n{text}"))
+    }
+
+    /// debootstrap leaves /etc/hosts out, and not every name server answers for localhost.
+    fn name_localhost(&self) -> Result<(), String> {
+        let path = self.dir.join("etc/hosts");
+        if path.exists() {
+            return Ok(());
+        }
+        std::fs::write(&path, "127.0.0.1 localhost\n::1 localhost\n")
+            .map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn install(&self, packages: &[&str]) -> Result<(), String> {

@@ -107,6 +107,7 @@ impl<T: Threading> Core<T> {
         };
         let mut after = Deferred::new();
         let mut taken = Vec::new();
+        let mut room = None;
         let mut limbo = false;
         let result = {
             // Before the queues' readers: nobody who has one of those waits for this one.
@@ -120,7 +121,7 @@ impl<T: Threading> Core<T> {
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
                 let at = ordered.iter().position(receives).expect("one of them");
-                self.take_unexpected(&mut readers[at], &mut taken);
+                room = self.take_unexpected(&mut readers[at], &mut taken);
             }
             if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
                 queues.iter().for_each(|queue| queue.lose_fd());
@@ -146,6 +147,8 @@ impl<T: Threading> Core<T> {
         taken.iter_mut().for_each(Deferred::run);
         after.run();
         if result.is_err() {
+            // It may still be received into.
+            std::mem::forget(room);
             return Err(self.leak(left));
         }
         if limbo {
