@@ -22,14 +22,16 @@ const ADDRESS: &[&str] = &[
     "cm::close_in_use",
 ];
 
-/// Fewer, because valgrind is slow: the ways in which an operation loses its owner or its peer.
+/// Those of them that are quick enough for valgrind: no hundred orders of closing.
 const VALGRIND: &[&str] = &[
-    "ops::abandoned",
-    "ops::closed_with",
-    "ops::dropped",
+    "early_free",
+    "ops::abandoned_",
+    "ops::cancelled",
+    "ops::closed_with_",
+    "ops::dropped_",
     "ops::expired_wait",
     "ops::forgotten_receive",
-    "stopped::stopped_then",
+    "stopped::",
     "mr::a_region_dropped_under_an_operation_is_harmless",
 ];
 
@@ -51,12 +53,12 @@ pub fn address() -> Result<Tally, String> {
     some(judge(command.args(["--", "--test-threads", "4"]))?)
 }
 
-/// The same under valgrind, which sees what process_vm_readv copies. First that it does, for the
-/// provider that copies so, and for one size of every other.
+/// The same under valgrind, on the provider whose writes AddressSanitizer misses: shm copies with
+/// process_vm_readv. For every other one, that valgrind notices too; more of them takes too long
+/// (a message of 32 MiB over udp;ofi_rxd, minutes).
 pub fn valgrind() -> Result<Tally, String> {
-    let mut sum = under_valgrind(&["early_free"], "shm")?;
+    let mut sum = under_valgrind(VALGRIND, "shm")?;
     sum += under_valgrind(&["early_free::early_free_4_kib"], "")?;
-    sum += under_valgrind(VALGRIND, "")?;
     Ok(sum)
 }
 
@@ -65,7 +67,7 @@ fn under_valgrind(only: &[&str], providers: &str) -> Result<Tally, String> {
     // Without fair scheduling a thread that polls keeps the others from running.
     let runner = "valgrind --quiet --leak-check=no --error-exitcode=97 --fair-sched=yes";
     let mut command = it();
-    command.env("OFI_TEST_RUNNER", runner).env("OFI_TEST_TIMEOUT", "20");
+    command.env("OFI_TEST_RUNNER", runner).env("OFI_TEST_TIMEOUT", "5");
     command.env("OFI_TEST_ONLY", only.join(",")).env("OFI_TEST_PROVIDERS", providers);
     some(judge(command.args(["--", "--test-threads", "4"]))?)
 }

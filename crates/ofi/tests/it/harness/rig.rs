@@ -160,5 +160,12 @@ pub fn progress_until<T: Threading>(
 
 /// `len` bytes that differ from their neighbours, and from another seed's.
 pub fn pattern(len: usize, seed: u8) -> Vec<u8> {
-    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8) ^ seed).collect()
+    const PERIOD: usize = 1 << 16;
+    let byte = |i: usize| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8) ^ seed;
+    let mut bytes: Vec<u8> = (0..len.min(PERIOD)).map(byte).collect();
+    // It repeats: copies are quick in builds without optimisation, and under valgrind.
+    while bytes.len() < len {
+        bytes.extend_from_within(..PERIOD.min(len - bytes.len()));
+    }
+    bytes
 }
