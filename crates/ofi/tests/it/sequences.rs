@@ -20,6 +20,10 @@ use ofi::{
 use crate::harness::{List, Mode, Parent, Peer, Rig, Stop, Target, Verdict, cases};
 
 pub fn register(list: &mut List) {
+    // A long run, on demand: `cargo xtask sequences`.
+    if std::env::var_os("OFI_TEST_SEQUENCES").is_none() {
+        return;
+    }
     cases!(list, connectionless: any_sequence_of_calls);
     let count = number("OFI_TEST_SEQUENCES", DEFAULT);
     // A sequence takes some milliseconds, on rxm some tens.

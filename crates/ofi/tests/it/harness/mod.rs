@@ -187,7 +187,7 @@ pub fn main(list: List) -> ExitCode {
     if arguments.test_threads.is_none() {
         // Cases mostly wait; a few more than there are cores, but not so many that they starve.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        arguments.test_threads = Some(cores.max(2));
+        arguments.test_threads = Some(2 * cores);
     }
     let stale = stale(&list);
     if !stale.is_empty() {
