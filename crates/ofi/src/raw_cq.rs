@@ -515,7 +515,7 @@ impl<T: Threading> RawCqCore<T> {
             0 => std::ptr::null(),
             _ => data.as_ptr().cast(),
         };
-        let text = self.error_text(entry.prov_errno, told);
+        let text = self.fid.error_text(entry.prov_errno, told);
         let error = Error::from_errno(Errno::from_raw(entry.err), "operation")
             .provider(entry.prov_errno, text)
             .posted();
@@ -534,27 +534,6 @@ impl<T: Threading> RawCqCore<T> {
             error,
             error_data,
         })))
-    }
-
-    fn error_text(&self, provider_errno: i32, data: *const c_void) -> Option<String> {
-        let mut text = [0_u8; 256];
-        // SAFETY: the queue is open; the text buffer is as long as stated; `data` is what the error
-        // entry had, or NULL.
-        let words = unsafe {
-            ofi_sys::fi_cq_strerror(
-                self.fid.as_ptr(),
-                provider_errno,
-                data,
-                text.as_mut_ptr().cast(),
-                text.len(),
-            )
-        };
-        if words.is_null() {
-            return None;
-        }
-        // SAFETY: not NULL; a C string, in our buffer or static.
-        let words = unsafe { std::ffi::CStr::from_ptr(words) };
-        Some(words.to_string_lossy().into_owned())
     }
 }
 

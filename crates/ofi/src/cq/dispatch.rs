@@ -168,7 +168,7 @@ impl<T: Threading> CqCore<T> {
         let errno = Errno::from_raw(entry.err);
         let has_data = !entry.err_data.is_null() && entry.err_data_size > 0;
         let data = if has_data { entry.err_data } else { std::ptr::null_mut() };
-        let text = self.error_text(entry.prov_errno, data);
+        let text = self.fid.error_text(entry.prov_errno, data);
         let mut error = Error::from_errno(errno, self.attempted(entry.op_context))
             .provider(entry.prov_errno, text)
             .posted();
@@ -195,27 +195,6 @@ impl<T: Threading> CqCore<T> {
         // SAFETY: contexts of a dispatching queue are slots that are not home yet; their table was
         // written before the post.
         unsafe { Slot::<T>::from_context(context).table().name }
-    }
-
-    fn error_text(&self, provider_errno: i32, data: *const std::ffi::c_void) -> Option<String> {
-        let mut text = [0_u8; 256];
-        // SAFETY: the queue is open; the text buffer is as long as stated; `data` is what the error
-        // entry had, or NULL.
-        let words = unsafe {
-            ofi_sys::fi_cq_strerror(
-                self.fid.as_ptr(),
-                provider_errno,
-                data,
-                text.as_mut_ptr().cast(),
-                text.len(),
-            )
-        };
-        if words.is_null() {
-            return None;
-        }
-        // SAFETY: not NULL; a C string, in our buffer or static.
-        let words = unsafe { std::ffi::CStr::from_ptr(words) };
-        Some(words.to_string_lossy().into_owned())
     }
 
     #[cold]
@@ -346,5 +325,33 @@ impl<T: Threading> Deferred<T> {
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
+    }
+}
+
+impl<T> Owned<fid_cq, T> {
+    /// The provider's own words for an error entry of this queue, which is open.
+    pub(crate) fn error_text(
+        &self,
+        provider_errno: i32,
+        data: *const std::ffi::c_void,
+    ) -> Option<String> {
+        let mut text = [0_u8; 256];
+        // SAFETY: the caller's queue is open; the text buffer is as long as stated; `data` is what the error
+        // entry had, or NULL.
+        let words = unsafe {
+            ofi_sys::fi_cq_strerror(
+                self.as_ptr(),
+                provider_errno,
+                data,
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
+        };
+        if words.is_null() {
+            return None;
+        }
+        // SAFETY: not NULL; a C string, in our buffer or static.
+        let words = unsafe { std::ffi::CStr::from_ptr(words) };
+        Some(words.to_string_lossy().into_owned())
     }
 }
