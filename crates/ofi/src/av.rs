@@ -378,6 +378,9 @@ impl<T: Threading> AvCore<T> {
     /// Inserts one address of the vector's form, with zeroes behind it. `None` if the provider does
     /// not take it.
     fn insert_padded(&self, bytes: &[u8]) -> Result<Option<u64>> {
+        if let Some(host) = self.as_host(bytes) {
+            return self.insert_host(&host);
+        }
         let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
         // Addresses in text are passed through an array of pointers (rule A4), only that the
         // providers of shared memory read the text itself.

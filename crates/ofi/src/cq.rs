@@ -336,6 +336,15 @@ impl<T: Threading> CqCore<T> {
         self.reader.lock()
     }
 
+    /// Drives the provider, and leaves every entry where it is. Waits for the reader of the moment.
+    pub(crate) fn poke(&self) {
+        let reader = self.reader.lock();
+        if reader.open {
+            // SAFETY: the queue is open; no entry is asked for (rule W9).
+            unsafe { ofi_sys::fi_cq_read(self.fid.as_ptr(), std::ptr::null_mut(), 0) };
+        }
+    }
+
     pub(crate) fn raw(&self) -> *mut ofi_sys::fid {
         self.fid.as_fid()
     }

@@ -30,6 +30,10 @@ impl FabricCore {
     pub(crate) fn as_ptr(&self) -> *mut fid_fabric {
         self.fid.as_ptr()
     }
+
+    pub(crate) fn provider(&self) -> &str {
+        self.info.provider()
+    }
 }
 
 #[cfg(all(test, loom))]

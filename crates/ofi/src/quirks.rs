@@ -36,6 +36,16 @@ pub enum Defect {
     SourceUnknown,
     /// Closing an endpoint hangs or crashes while messages wait for a receive there.
     CloseWithMessages,
+    /// `fi_av_insert` follows connections that are gone, where messages wait for a receive.
+    InsertFollowsGone,
+    /// The end of a connection in the middle of a message in segments crashes.
+    SegmentsDangle,
+    /// A request for a connection, from an endpoint that has closed since, crashes whoever reads it.
+    RequestDangles,
+    /// `fi_cq_strerror` follows the queue's first endpoint, whether it has one or not.
+    ErrorTextCrashes,
+    /// A receive that is shorter than its message never ends, nor does the call that finds it so.
+    ShortReceiveHangs,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -62,6 +72,7 @@ const V1_17: Version = Version::OLDEST;
 const V1_18: Version = Version::new(1, 18);
 const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
+const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
 
 /// All known defects.
@@ -211,6 +222,66 @@ pub const QUIRKS: &[Quirk] = &[
         text: "fi_close of an endpoint that messages are waiting in writes to their senders' memory, \
                which may be gone or in use",
     },
+    Quirk {
+        id: 18,
+        provider: "ofi_rxm",
+        from: V2_1,
+        until: Some(V2_5),
+        defect: Defect::InsertFollowsGone,
+        text: "fi_av_insert looks for the sender of every message that waits for a receive, by a \
+               pointer that is not set, or to a connection that is gone; fi_av_insertsvc does not",
+    },
+    Quirk {
+        id: 19,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::ShortReceiveHangs,
+        text: "copying a long message from the sender's memory into a shorter receive never ends",
+    },
+    Quirk {
+        id: 20,
+        provider: "sm2",
+        from: V1_17,
+        until: None,
+        defect: Defect::ShortReceiveHangs,
+        text: "copying a long message from the sender's memory into a shorter receive never ends",
+    },
+    Quirk {
+        id: 21,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::ErrorTextCrashes,
+        text: "fi_cq_strerror asks the first endpoint of the queue, and crashes where none is left",
+    },
+    Quirk {
+        id: 22,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::ErrorTextCrashes,
+        text: "fi_cq_strerror asks the first endpoint of the queue, and crashes where none is left",
+    },
+    Quirk {
+        id: 23,
+        provider: "ofi_rxm",
+        from: V2_1,
+        until: None,
+        defect: Defect::SegmentsDangle,
+        text: "the end of a connection in the middle of a message in segments (17 to 128 KiB) crashes, \
+               a peer's death too; FI_OFI_RXM_SAR_LIMIT=0 in the environment of the senders makes \
+               these messages go another way",
+    },
+    Quirk {
+        id: 24,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::RequestDangles,
+        text: "the first message to an endpoint asks it to map the sender; where the sender has \
+               closed by the time that is read, reading it crashes",
+    },
 ];
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
@@ -235,6 +306,13 @@ fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
         _ => 0,
     };
     provider.split(';').skip(skipped)
+}
+
+/// Whether messages may be on their way whose end by a close crashes (quirk 23).
+pub(crate) fn has_segments(provider: &str) -> bool {
+    // As rxm understands it: a number.
+    let limit = std::env::var("FI_OFI_RXM_SAR_LIMIT");
+    quirk(provider, Defect::SegmentsDangle).is_some() && limit.ok().as_deref() != Some("0")
 }
 
 /// Whether `fi_close(ep) == 0` is known to mean that the provider touches no buffer any more.

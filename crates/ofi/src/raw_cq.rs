@@ -515,7 +515,7 @@ impl<T: Threading> RawCqCore<T> {
             0 => std::ptr::null(),
             _ => data.as_ptr().cast(),
         };
-        let text = self.fid.error_text(entry.prov_errno, told);
+        let text = self.fid.error_text(self.domain.info.provider(), true, entry.prov_errno, told);
         let error = Error::from_errno(Errno::from_raw(entry.err), "operation")
             .provider(entry.prov_errno, text)
             .posted();

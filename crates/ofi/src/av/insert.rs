@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{c_char, c_void},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use super::*;
@@ -11,6 +11,8 @@ use crate::{
     error::Needs,
     quirks::{self, Defect},
 };
+
+const SERVICE: &str = "fi_av_insertsvc";
 
 /// libfabric's `FI_NAME_MAX`: longer names overflow buffers of some providers.
 const NAME_MAX: usize = ofi_sys::FI_NAME_MAX;
@@ -29,6 +31,7 @@ impl<T: Threading> AddressVector<T> {
         // one by one, as do those that cannot be right.
         let width = addresses.first().map_or(0, |first| first.bytes().len());
         let uniform = addresses.len() > 1
+            && !self.0.inserts_hosts()
             && self.0.format != AddressFormat::Str
             && CheckedAddress::has_known_length(self.0.format)
             && addresses.iter().all(|address| {
@@ -52,27 +55,14 @@ impl<T: Threading> AddressVector<T> {
     /// sm2, rxd); `NotFound` if there is no such host, or what else the provider says.
     #[doc(alias = "fi_av_insertsvc")]
     pub fn insert_service(&self, node: &str, service: &str) -> Result<Address> {
-        const NAME: &str = "fi_av_insertsvc";
-        let (name, port) = (Text::new(node, NAME)?, Text::new(service, NAME)?);
+        let host = (Text::new(node, SERVICE)?, Text::new(service, SERVICE)?);
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
-        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
-        // SAFETY: the vector is open, both texts end in NUL, one number is written.
-        let status = unsafe {
-            ofi_sys::fi_av_insertsvc(
-                self.0.fid.as_ptr(),
-                name.as_ptr(),
-                port.as_ptr(),
-                &raw mut raw,
-                0,
-                std::ptr::null_mut(),
-            )
-        };
-        let count = check(i64::from(status), NAME).map_err(|error| unresolved(error, node))?;
-        if count != 1 || raw == ofi_sys::FI_ADDR_NOTAVAIL {
-            return Err(Error::new(ErrorKind::NotFound, NAME)
-                .detail(format!("{node:?} {service:?} was not inserted")));
-        }
+        let raw = self.0.insert_host(&host).map_err(|error| unresolved(error, node))?;
+        let raw = raw.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, SERVICE)
+                .detail(format!("{node:?} {service:?} was not inserted"))
+        })?;
         self.adopt(&mut table, raw)
     }
 
@@ -312,9 +302,48 @@ impl<T: Threading> AddressVector<T> {
     }
 }
 
+impl<T: Threading> AvCore<T> {
+    /// Whether addresses go in as hosts and ports (quirk 18).
+    fn inserts_hosts(&self) -> bool {
+        quirks::quirk(self.domain.info.provider(), Defect::InsertFollowsGone).is_some()
+    }
+
+    /// The host and the port of an address, where it goes in as these.
+    pub(super) fn as_host(&self, bytes: &[u8]) -> Option<(Text, Text)> {
+        if !self.inserts_hosts() {
+            return None;
+        }
+        let address = crate::info::decode(self.format, bytes)?;
+        let host = match address {
+            SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+            _ => address.ip().to_string(),
+        };
+        let port = address.port().to_string();
+        Some((Text::new(&host, SERVICE).ok()?, Text::new(&port, SERVICE).ok()?))
+    }
+
+    /// Inserts the address of a host and a service. `None` if the provider does not take it.
+    pub(super) fn insert_host(&self, (host, service): &(Text, Text)) -> Result<Option<u64>> {
+        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+        // SAFETY: the vector is open, both texts end in NUL, one number is written.
+        let status = unsafe {
+            ofi_sys::fi_av_insertsvc(
+                self.fid.as_ptr(),
+                host.as_ptr(),
+                service.as_ptr(),
+                &raw mut raw,
+                0,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = check(i64::from(status), SERVICE)?;
+        Ok((count == 1 && raw != ofi_sys::FI_ADDR_NOTAVAIL).then_some(raw))
+    }
+}
+
 /// Text that ends in NUL, fits a provider's buffers, and has a NUL before it, too: providers look
 /// for the digits at its end without minding its beginning.
-struct Text(Vec<u8>);
+pub(super) struct Text(Vec<u8>);
 
 impl Text {
     fn new(words: &str, attempted: &'static str) -> Result<Text> {

@@ -18,6 +18,7 @@ use std::{
 use super::{AddressTable, AvCore};
 use crate::{
     Confined, FabricAddress, Info, Shared,
+    cq::CqCore,
     threading::{Lock, Threading},
 };
 
@@ -86,6 +87,25 @@ impl Drop for Counted {
             *count -= 1;
         }
     }
+}
+
+/// Has all endpoints of this process read what was sent to them so far: a first message asks them to
+/// map its sender, which they must have done before that closes (quirk 24). The caller holds no lock.
+pub(crate) fn settle() {
+    fn queues<T: Threading>(vectors: Vec<Arc<AvCore<T>>>) -> Vec<Arc<CqCore<T>>> {
+        let mut all: Vec<Arc<CqCore<T>>> = Vec::new();
+        for av in vectors {
+            all.extend(av.lanes.lock().iter().map(|lane| {
+                // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
+                Arc::clone(unsafe { lane.as_ref() }.queue(true))
+            }));
+        }
+        all
+    }
+    let shared = lock(&SHARED).iter().filter_map(Weak::upgrade).collect();
+    let confined = OURS.with_borrow(|ours| ours.iter().filter_map(Weak::upgrade).collect());
+    queues::<Shared>(shared).iter().for_each(|queue| queue.poke());
+    queues::<Confined>(confined).iter().for_each(|queue| queue.poke());
 }
 
 /// Takes the endpoint of this name out of all vectors and runs `close` while none of them can

@@ -15,7 +15,7 @@ use crate::{
     error::check,
     fabric::FabricCore,
     object::{Owned, refuse_fork},
-    op::lane::Lane,
+    op::{lane::Lane, overflow::Overflow},
     quirks::{Defect, quirk},
     threading::Threading,
 };
@@ -118,8 +118,9 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         }
         .open_for(handle, bind)?;
         let limits = Limits::of(&info);
-        let lane =
-            Lane::new(fid.as_nonnull(), Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
+        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
+        let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);
@@ -215,6 +216,7 @@ impl<T: Threading> Setup<'_, T> {
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());
+        warn_of_segments(provider);
         let info = self.info.with_threading::<T>()?;
         let request = handle.as_ref().map_or(std::ptr::null_mut(), Handle::as_ptr);
         let mut fid = std::ptr::null_mut();
@@ -267,6 +269,27 @@ fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u6
         .map(drop)
 }
 
+/// Says once what this crate cannot avoid by itself.
+fn warn_of_segments(provider: &str) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if crate::quirks::has_segments(provider) {
+        ONCE.call_once(|| {
+            #[cfg(feature = "tracing")]
+            tracing::warn!(
+                target: "ofi",
+                provider,
+                "a peer that goes in the middle of a message of 17 to 128 KiB crashes this process \
+                 (quirk 23); FI_OFI_RXM_SAR_LIMIT=0 in every peer's environment avoids it",
+            );
+        });
+    }
+}
+
+/// Whether a receive that is shorter than its message needs room for the rest.
+fn needs_overflow(info: &Info) -> bool {
+    quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
+}
+
 /// [`DIRECTED_MSG`] where directed receives of untagged messages are granted and work.
 fn directed_messages(info: &Info) -> u64 {
     let granted = info.caps().contains(Caps::DIRECTED_RECV)
@@ -282,7 +305,8 @@ impl Limits {
             message: info.endpoint().max_msg_size(),
             inject: info.tx().inject_size(),
             transmit_iov: info.tx().iov_limit().max(1),
-            receive_iov: info.rx().iov_limit().max(1),
+            // One piece is the overflow's, where there is one.
+            receive_iov: (info.rx().iov_limit() - usize::from(needs_overflow(info))).max(1),
             data_bytes: info.domain().cq_data_size(),
             tag_bits: match info.endpoint().mem_tag_format() {
                 // Named formats (MPI, CCL) use all bits in their own way.

@@ -57,7 +57,11 @@ impl<T: Threading> Core<T> {
 
         let left = self.drain(queues, timeout);
         let provider = self.info.provider();
-        if left > 0 && quirks::quirk(provider, Defect::CloseInFlight).is_some() {
+        let crashes = || {
+            quirks::quirk(provider, Defect::CloseInFlight).is_some()
+                || quirks::has_segments(provider)
+        };
+        if left > 0 && crashes() {
             return Err(self.leak(left));
         }
         self.close_fid(queues, &closed, left)?;
@@ -105,9 +109,12 @@ impl<T: Threading> Core<T> {
             Ok(name) => name,
             Err(_) => return Err(self.leak(left)),
         };
+        if name.is_some() {
+            local::settle();
+        }
+        self.hang_up();
         let mut after = Deferred::new();
         let mut taken = Vec::new();
-        let mut room = None;
         let mut limbo = false;
         let result = {
             // Before the queues' readers: nobody who has one of those waits for this one.
@@ -121,7 +128,7 @@ impl<T: Threading> Core<T> {
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
                 let at = ordered.iter().position(receives).expect("one of them");
-                room = self.take_unexpected(&mut readers[at], &mut taken);
+                self.take_unexpected(&mut readers[at], &mut taken);
             }
             if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
                 queues.iter().for_each(|queue| queue.lose_fd());
@@ -147,8 +154,6 @@ impl<T: Threading> Core<T> {
         taken.iter_mut().for_each(Deferred::run);
         after.run();
         if result.is_err() {
-            // It may still be received into.
-            std::mem::forget(room);
             return Err(self.leak(left));
         }
         if limbo {

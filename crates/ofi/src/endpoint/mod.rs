@@ -23,6 +23,7 @@ use crate::{
 mod builder;
 mod close;
 mod counters;
+mod hangup;
 mod options;
 mod raw;
 mod unexpected;

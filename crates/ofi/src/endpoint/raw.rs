@@ -341,6 +341,7 @@ impl<T: Threading> RawEndpoint<T> {
             return self.fid.close();
         }
         // As in `close.rs`.
+        local::settle();
         let closed = self.name().ok().and_then(|name| local::close(&name, || self.fid.close()));
         closed.unwrap_or_else(|| {
             self.fid.leak();

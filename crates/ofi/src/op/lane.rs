@@ -11,7 +11,10 @@
 
 use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
-use super::slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot};
+use super::{
+    overflow::Overflow,
+    slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot},
+};
 use crate::{
     Errno, Error,
     cq::{CqCore, Deferred},
@@ -34,6 +37,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) fid: NonNull<ofi_sys::fid_ep>,
     pub(crate) transmit: Arc<CqCore<T>>,
     pub(crate) receive: Arc<CqCore<T>>,
+    /// What goes behind the memory of every receive, where short ones never end.
+    pub(crate) overflow: Option<&'static Overflow>,
     /// Free list: index + 1 of the first free slot; where threads meet, with a tag against ABA in
     /// the high half.
     free: T::Word,
@@ -66,11 +71,13 @@ impl<T: Threading> Lane<T> {
         fid: NonNull<ofi_sys::fid_ep>,
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
+        overflow: Option<&'static Overflow>,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
+            overflow,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),

@@ -39,6 +39,7 @@ use crate::{
 
 mod failed;
 pub(crate) mod lane;
+pub(crate) mod overflow;
 #[cfg(all(test, loom))]
 mod models;
 mod post;
@@ -87,6 +88,11 @@ pub(crate) mod sealed {
             memory: Memory,
             context: *mut std::ffi::c_void,
         ) -> isize;
+        /// Whether the message was longer than the buffer, of `posted` bytes.
+        #[inline]
+        fn is_cut(&self, _outcome: &Outcome, _posted: usize) -> bool {
+            false
+        }
         /// What a successful completion says; `posted` bytes had been offered (rule B15).
         fn finish(&self, outcome: &Outcome, posted: usize) -> Self::Output;
     }
@@ -345,8 +351,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         // outcome.
         let (failed, output) = unsafe {
             let verb = &*(&raw const (*body).verb).cast::<V>();
-            let outcome = &(*body).outcome;
-            ((*body).error.is_some(), verb.finish(outcome, (*body).posted))
+            let (outcome, posted) = (&(*body).outcome, (*body).posted);
+            let failed = (*body).error.is_some() || verb.is_cut(outcome, posted);
+            (failed, verb.finish(outcome, posted))
         };
         if failed {
             return Err(self.fail());
@@ -357,11 +364,18 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     #[cold]
     #[inline(never)]
     fn fail(self) -> Failed<B> {
-        let error = self.slot().body(Part::Outcome, |b| {
+        let (error, over) = self.slot().body(Part::Outcome, |b| {
             // SAFETY: DONE, so the body is the Op's.
-            unsafe { (*b).error.take() }
+            unsafe { ((*b).error.take(), (*b).outcome.len.saturating_sub((*b).posted)) }
         });
-        let error = error.unwrap_or_else(|| Error::closed(V::NAME));
+        let error = error.unwrap_or_else(|| {
+            if let Some(overflow) = self.lane().overflow {
+                overflow.clear(over);
+            }
+            Error::from_errno(crate::Errno::ETRUNC, V::NAME)
+                .posted()
+                .detail(format!("{over} bytes did not fit"))
+        });
         Failed::back(error, self.take())
     }
 

@@ -207,13 +207,29 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: verb and buffer were written by `launch`; the completer touches neither. Lists of
         // segments live in the slot until it is home (rule B9).
         unsafe {
+            let lane = slot.lane.as_ref();
             let mut list = Segments::new();
             V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
-            let memory = match list.single() {
-                Some((iov, desc)) => Memory::One(iov, desc),
-                None => keep(body, &list),
+            let memory = match (list.single(), lane.overflow.filter(|_| V::RECEIVES)) {
+                (Some((iov, desc)), None) => Memory::One(iov, desc),
+                (Some((iov, desc)), Some(overflow)) => {
+                    let pieces: *mut iovec = (&raw mut (*body).iov).cast();
+                    let descriptors: *mut *mut c_void = (&raw mut (*body).desc).cast();
+                    pieces.write(iov);
+                    pieces.add(1).write(overflow.segment());
+                    descriptors.write(desc);
+                    descriptors.add(1).write(std::ptr::null_mut());
+                    Memory::Many(pieces, descriptors, 2)
+                }
+                (None, overflow) => {
+                    if let Some(overflow) = overflow {
+                        let rest = overflow.segment();
+                        list.push(rest.iov_base.cast(), rest.iov_len);
+                    }
+                    keep(body, &list)
+                }
             };
-            verb.issue(slot.lane.as_ref().fid.as_ptr(), memory, slot.context())
+            verb.issue(lane.fid.as_ptr(), memory, slot.context())
         }
     }
 }

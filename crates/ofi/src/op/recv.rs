@@ -176,13 +176,14 @@ impl Verb for RecvVerb {
     }
 
     #[inline]
+    fn is_cut(&self, outcome: &Outcome, posted: usize) -> bool {
+        outcome.len > posted && !is_remote_write(outcome)
+    }
+
+    #[inline]
     fn finish(&self, outcome: &Outcome, posted: usize) -> Received {
         let has_data = outcome.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0;
-        // Only where the flag says so is it no message: some providers report FI_RECV alone, some
-        // with FI_MSG or FI_TAGGED, some both (rule B14).
-        if outcome.flags & (ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE) != 0
-            && outcome.flags & ofi_sys::FI_RECV == 0
-        {
+        if is_remote_write(outcome) {
             return Received::RemoteWrite { data: outcome.data, len: outcome.len };
         }
         Received::Message {
@@ -192,6 +193,13 @@ impl Verb for RecvVerb {
             source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
         }
     }
+}
+
+/// Only where the flag says so is it no message: some providers report FI_RECV alone, some with
+/// FI_MSG or FI_TAGGED, some both (rule B14).
+fn is_remote_write(outcome: &Outcome) -> bool {
+    outcome.flags & (ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE) != 0
+        && outcome.flags & ofi_sys::FI_RECV == 0
 }
 
 impl<B: BufMut> Uses<B> for RecvVerb {
@@ -242,7 +250,10 @@ mod tests {
     // rule: B15
     #[test]
     fn the_length_never_exceeds_the_buffer() {
-        assert_eq!(PLAIN.finish(&outcome(ofi_sys::FI_RECV), 4).len(), 4);
+        let (outcome, posted) = (outcome(ofi_sys::FI_RECV), 4);
+        assert!(PLAIN.is_cut(&outcome, posted));
+        assert!(!PLAIN.is_cut(&outcome, outcome.len));
+        assert_eq!(PLAIN.finish(&outcome, posted).len(), 4);
     }
 
     // rule: B11
@@ -252,5 +263,6 @@ mod tests {
         let received = PLAIN.finish(&outcome(flags), 100);
         assert_eq!(received, Received::RemoteWrite { data: 7, len: 10 });
         assert!(received.is_empty());
+        assert!(!PLAIN.is_cut(&outcome(flags), 4));
     }
 }

@@ -26,6 +26,7 @@ mod av_extra;
 mod backpressure;
 mod cm;
 mod counters;
+mod defects;
 mod domain;
 mod early_free;
 mod fork;
@@ -69,6 +70,7 @@ fn main() -> std::process::ExitCode {
     messages::register(&mut list);
     tagged::register(&mut list);
     whose::register(&mut list);
+    defects::register(&mut list);
     early_free::register(&mut list);
     harness::main(list)
 }

@@ -15,6 +15,7 @@ pub fn register(list: &mut List) {
     cases!(list, connectionless: exchange empty_messages injected injected_too_long buffers_of_every_type);
     cases!(list, connectionless: vectors too_many_segments immediate_data source_addresses directed);
     cases!(list, connectionless: flags_refused separate_queues awaited truncated missing_capability);
+    cases!(list, rdm: truncated_long);
     cases!(list, connectionless: inject_leaves_no_entry);
     cases!(list, rdm: sizes levels in_order fence_without_the_capability);
     cases!(list, dgram: too_long);
@@ -410,10 +411,21 @@ fn too_long<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 /// Faults 17, 18: an error entry is read, and poisons nothing.
 // rule: B16, B17, B18, B19, F17, F18
 fn truncated<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    cut_short::<K, T>(t, 64)
+}
+
+/// The same of a message that shm and sm2 copy from the sender's memory (quirks 19 and 20).
+// rule: B15
+// quirk: 19, 20
+fn truncated_long<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    cut_short::<K, T>(t, 1 << 20)
+}
+
+fn cut_short<K: Connectionless, T: Mode>(t: &Target, len: usize) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
     p.warm()?;
     let receive = p.b.recv(vec![0xAA; 16]).post()?;
-    let send = p.a.send(pattern(64, 5), p.to_b).post()?;
+    let send = p.a.send(pattern(len, 5), p.to_b).post()?;
     match receive.wait(LIMIT) {
         Ok((received, buffer)) => {
             assert!(received.len() <= 16);

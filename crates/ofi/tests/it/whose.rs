@@ -14,46 +14,55 @@ pub fn register(list: &mut List) {
 }
 
 /// Two endpoints on one queue, and their numbers in the vector: not both are 0.
-struct Two<T: Mode> {
-    a: RawEndpoint<T>,
-    b: RawEndpoint<T>,
-    to_a: u64,
-    to_b: u64,
-    cq: RawCompletionQueue<T>,
-    rig: Rig<T>,
+pub(crate) struct Two<T: Mode> {
+    pub a: RawEndpoint<T>,
+    pub b: RawEndpoint<T>,
+    pub to_a: u64,
+    pub to_b: u64,
+    pub cq: RawCompletionQueue<T>,
+    pub rig: Rig<T>,
 }
 
 /// What an operation's context points at: as large as any provider may write (rule B7).
 #[repr(align(64))]
-struct Context([u8; 64]);
+pub(crate) struct Context([u8; 64]);
 
 impl Context {
-    fn new() -> Box<Context> {
+    pub fn new() -> Box<Context> {
         Box::new(Context([0; 64]))
     }
 
-    fn pointer(self: &mut Box<Self>) -> *mut c_void {
+    pub fn pointer(self: &mut Box<Self>) -> *mut c_void {
         self.0.as_mut_ptr().cast()
     }
 }
 
+fn raw_endpoint<T: Mode>(
+    rig: &Rig<T>,
+    cq: &RawCompletionQueue<T>,
+) -> Result<RawEndpoint<T>, Stop> {
+    let builder = rig.domain.raw_endpoint(&rig.info);
+    Ok(builder.address_vector(&rig.av).completion_queue(cq).enable()?)
+}
+
 impl<T: Mode> Two<T> {
-    fn open(t: &Target, caps: Caps) -> Result<Two<T>, Stop> {
+    pub fn open(t: &Target, caps: Caps) -> Result<Two<T>, Stop> {
         let rig = Rig::<T>::open(t, caps)?;
         let cq = rig.domain.raw_completion_queue().format(CqFormat::Context).open()?;
-        let open = || {
-            let builder = rig.domain.raw_endpoint(&rig.info);
-            builder.address_vector(&rig.av).completion_queue(&cq).enable()
-        };
-        let (a, b) = (open()?, open()?);
+        let (a, b) = (raw_endpoint(&rig, &cq)?, raw_endpoint(&rig, &cq)?);
         let to_a = rig.av.insert(&a.name()?)?.as_raw();
         let to_b = rig.av.insert(&b.name()?)?.as_raw();
         assert_ne!(to_b, 0);
         Ok(Two { a, b, to_a, to_b, cq, rig })
     }
 
+    /// One more endpoint.
+    pub fn another(&self) -> Result<RawEndpoint<T>, Stop> {
+        raw_endpoint(&self.rig, &self.cq)
+    }
+
     /// The contexts of the entries that are there, with their sources.
-    fn read(&self) -> Vec<(*mut c_void, u64)> {
+    pub fn read(&self) -> Vec<(*mut c_void, u64)> {
         const BATCH: usize = 8;
         let mut entries = [ofi_sys::fi_cq_entry { op_context: std::ptr::null_mut() }; BATCH];
         let mut sources = [ofi_sys::FI_ADDR_NOTAVAIL; BATCH];
@@ -70,6 +79,16 @@ impl<T: Mode> Two<T> {
         assert!(count > 0 || count == -(ofi_sys::FI_EAGAIN as isize), "fi_cq_readfrom: {count}");
         let entries = entries.iter().map(|entry| entry.op_context).zip(sources);
         entries.take(count.max(0) as usize).collect()
+    }
+
+    /// Posts what may have to wait for room.
+    pub fn until_posted(&self, post: &dyn Fn() -> ofi::Result<()>) -> Verdict {
+        let deadline = Instant::now() + LIMIT;
+        while let Err(error) = post() {
+            assert!(error.is_busy() && Instant::now() < deadline, "{error}");
+            self.read();
+        }
+        Ok(())
     }
 
     /// Sends one byte, and drives the queue until one of `receives` has ended.
@@ -150,19 +169,7 @@ fn quirk_15_source_unknown<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 fn quirk_16_close_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let hangs = T::SHARED && closing_is_unsafe(t, 16);
     if Parent::role().is_none() {
-        let mut peer = Peer::start("close")?;
-        assert_eq!(peer.hear()?, "now");
-        return match peer.finish() {
-            Ok(()) => {
-                assert!(!hangs, "it does not hang any more");
-                Ok(())
-            }
-            Err(Stop::Failed(how)) => {
-                assert!(hangs && how.contains(&format!("signal: {}", libc::SIGALRM)), "{how}");
-                Ok(())
-            }
-            Err(stop) => Err(stop),
-        };
+        return shown(hangs, libc::SIGALRM);
     }
     let two = two_with_a_message::<T>(t, 1)?;
     Parent::new().say("now")?;
@@ -177,21 +184,8 @@ fn quirk_16_close_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 
 /// Defect 17: shm writes to where the message came from, gone or not.
 fn quirk_17_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    let crashes = closing_is_unsafe(t, 17);
     if Parent::role().is_none() {
-        let mut peer = Peer::start("close")?;
-        assert_eq!(peer.hear()?, "now");
-        return match peer.finish() {
-            Ok(()) => {
-                assert!(!crashes, "it does not crash any more");
-                Ok(())
-            }
-            Err(Stop::Failed(how)) => {
-                assert!(crashes && how.contains(&format!("signal: {}", libc::SIGSEGV)), "{how}");
-                Ok(())
-            }
-            Err(stop) => Err(stop),
-        };
+        return shown(closing_is_unsafe(t, 17), libc::SIGSEGV);
     }
     let two = two_with_a_message::<T>(t, 1000)?;
     Parent::new().say("now")?;
@@ -205,6 +199,21 @@ fn quirk_17_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     }
     // The objects would close it again.
     std::process::exit(0)
+}
+
+/// Starts the case in a role, which says when it is about to do it; whether it ends with `signal`
+/// then must be as the table says.
+pub(crate) fn shown(known: bool, signal: i32) -> Verdict {
+    let mut peer = Peer::start("shown")?;
+    assert_eq!(peer.hear()?, "now");
+    match peer.finish() {
+        Ok(()) => assert!(!known, "the defect is gone"),
+        Err(Stop::Failed(how)) => {
+            assert!(known && how.contains(&format!("signal: {signal} ")), "{how}");
+        }
+        Err(stop) => return Err(stop),
+    }
+    Ok(())
 }
 
 /// Whether the provider has this entry of the two.
@@ -222,15 +231,8 @@ fn two_with_a_message<T: Mode>(t: &Target, len: usize) -> Result<Two<T>, Stop> {
     // SAFETY: what the operations name is never freed.
     unsafe {
         two.b.trecv(room.as_mut_ptr(), 8, none, None, 1, 0, waits)?;
-        let until_posted = |post: &dyn Fn() -> ofi::Result<()>| -> Verdict {
-            while let Err(error) = post() {
-                assert!(error.is_busy() && Instant::now() < deadline, "{error}");
-                two.read();
-            }
-            Ok(())
-        };
-        until_posted(&|| two.a.send(bytes.as_ptr(), len, none, two.to_b, first))?;
-        until_posted(&|| two.a.tsend(bytes.as_ptr(), 1, none, two.to_b, 1, second))?;
+        two.until_posted(&|| two.a.send(bytes.as_ptr(), len, none, two.to_b, first))?;
+        two.until_posted(&|| two.a.tsend(bytes.as_ptr(), 1, none, two.to_b, 1, second))?;
     }
     // On tcp what nobody receives holds up all that follows.
     let last = if t.provider == "tcp" { first } else { waits };

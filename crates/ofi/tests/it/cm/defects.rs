@@ -1,11 +1,14 @@
 //! Defects of providers in their connections, reproduced: entries of the quirk table.
 
-use std::time::{Duration, Instant};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
 
 use ofi::{Caps, ConnectError, ErrorKind, EventQueue};
 
 use super::{Rig, refusal, talk};
-use crate::harness::{LIMIT, Mode, Parent, Peer, Target, Verdict};
+use crate::harness::{LIMIT, Mode, Parent, Peer, Stop, Target, Verdict};
 
 /// A listener closes while a request is on its way: the request is refused, and a new listener of the
 /// same queue gets the address. In a process of its own: where the provider's listener itself is
@@ -67,29 +70,41 @@ pub(super) fn descriptor_closed_twice<T: Mode>(t: &Target) -> Verdict {
     use std::os::fd::AsRawFd;
     let rig = Rig::<T>::open(t)?;
     let listener = rig.listen()?;
+    let [a, b] = rig.pair(&listener)?;
+    // While the peer's end is open somewhere, its close says nothing to this end: else the
+    // provider's own thread may hear it first and close the descriptor for good.
+    let ends = sockets()?;
+    // SAFETY: an open, connected endpoint.
+    assert_eq!(unsafe { ofi_sys::fi_shutdown(a.as_raw(), 0) }, 0);
+    // They take the lowest free numbers.
+    let open = |_| std::fs::File::open("/dev/null");
+    let files: Vec<_> = (0..16).map(open).collect::<Result<_, _>>()?;
+    drop(a);
+    let gone = files.iter().filter(|file| {
+        // SAFETY: asks about a number, nothing more.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) == -1 }
+    });
+    let closed = gone.count();
+    // The standard library aborts where it finds a file of its own closed already.
+    files.into_iter().for_each(std::mem::forget);
+    drop((b, ends));
     let known = ofi::quirk(&t.provider, ofi::Defect::ShutdownClosesTwice).is_some();
-    let mut closed = 0;
-    // The provider's own threads may be quicker once: the defect is given some chances to show.
-    for round in 0..20 {
-        if closed > 0 || round >= 3 && !known {
-            break;
-        }
-        let [a, b] = rig.pair(&listener)?;
-        // SAFETY: an open, connected endpoint.
-        assert_eq!(unsafe { ofi_sys::fi_shutdown(a.as_raw(), 0) }, 0);
-        // They take the lowest free numbers.
-        let open = |_| std::fs::File::open("/dev/null");
-        let files: Vec<_> = (0..16).map(open).collect::<Result<_, _>>()?;
-        drop(a);
-        let gone = files.iter().filter(|file| {
-            // SAFETY: asks about a number, nothing more.
-            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) == -1 }
-        });
-        closed += gone.count();
-        // The standard library aborts where it finds a file of its own closed already.
-        files.into_iter().for_each(std::mem::forget);
-        drop(b);
-    }
     assert_eq!(closed > 0, known, "{closed} foreign descriptors were closed");
     Ok(())
+}
+
+/// A second descriptor for every socket of this process.
+fn sockets() -> Result<Vec<OwnedFd>, Stop> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let path = entry?.path();
+        let what = std::fs::read_link(&path);
+        if what.is_ok_and(|what| what.to_string_lossy().starts_with("socket:")) {
+            let number = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            let number: i32 = number.expect("a descriptor's number");
+            // SAFETY: the provider keeps the descriptor open while it is copied: nothing closes now.
+            all.push(unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?);
+        }
+    }
+    Ok(all)
 }

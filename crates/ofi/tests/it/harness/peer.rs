@@ -3,7 +3,9 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    os::fd::AsRawFd,
     process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use ofi::{AddressFormat, FabricAddress};
@@ -39,6 +41,20 @@ impl Peer {
     /// Blocks for a line.
     pub fn hear(&mut self) -> Result<String, Stop> {
         read_line(&mut self.from)
+    }
+
+    /// Blocks for a line for so long; `None` if nothing came.
+    pub fn hear_within(&mut self, limit: Duration) -> Result<Option<String>, Stop> {
+        if self.from.buffer().is_empty() {
+            let fd = self.from.get_ref().as_raw_fd();
+            let mut ready = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+            // SAFETY: one descriptor, open, and room for its answer.
+            let count = unsafe { libc::poll(&raw mut ready, 1, limit.as_millis() as i32) };
+            if count == 0 {
+                return Ok(None);
+            }
+        }
+        self.hear().map(Some)
     }
 
     pub fn say_address(&mut self, address: &FabricAddress) -> Result<(), Stop> {

@@ -1,0 +1,262 @@
+//! Entries of the quirk table that no other module is about, each shown in a process of its own by
+//! calls that this crate avoids.
+
+use std::{
+    io::Write,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use ofi::{Caps, Connectionless, CqFormat, Defect, RawCompletionQueue, RawEndpoint, quirk};
+
+use crate::{
+    harness::{LIMIT, List, Mode, Pair, Parent, Rig, Target, Verdict, cases},
+    whose::{Context, Two, shown},
+};
+
+pub fn register(list: &mut List) {
+    cases!(list, rdm: quirk_18_insert_crashes quirk_19_short_receive_hangs);
+    cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
+    cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
+    cases!(list, rdm: closed_before_the_peer_looks);
+}
+
+/// Memory for the rest of the process.
+fn forever<X>(value: X) -> &'static mut X {
+    Box::leak(Box::new(value))
+}
+
+fn context() -> *mut std::ffi::c_void {
+    forever(Context::new()).pointer()
+}
+
+/// Has the second endpoint a message from the first that nobody received; until the send ended.
+fn send_unexpected<T: Mode>(two: &Two<T>, len: usize) -> Verdict {
+    let (bytes, sent) = (vec![7_u8; len].leak(), context());
+    // SAFETY: bytes and context are never freed; the address was just inserted.
+    let post = || unsafe { two.a.send(bytes.as_ptr(), len, std::ptr::null_mut(), two.to_b, sent) };
+    two.until_posted(&post)?;
+    let deadline = Instant::now() + LIMIT;
+    while !two.read().iter().any(|(ended, _)| *ended == sent) {
+        assert!(Instant::now() < deadline, "it is not sent");
+    }
+    // What was sent is read from the connection.
+    for _ in 0..1000 {
+        assert!(two.read().is_empty());
+    }
+    Ok(())
+}
+
+/// Defect 18: rxm looks at who sent each message that waits, and it does not know.
+fn quirk_18_insert_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::InsertFollowsGone).is_some(), libc::SIGSEGV);
+    }
+    let two = Two::<T>::open(t, Caps::MSG)?;
+    send_unexpected(&two, 8)?;
+    let other: RawEndpoint<T> = two.another()?;
+    let mut name = other.name()?.bytes().to_vec();
+    name.resize(512, 0);
+    Parent::new().say("now")?;
+    let mut raw = 0;
+    // SAFETY: the vector is open; an address of its form, with zeroes behind it. Where it crashes
+    // regardless, this process was started for it.
+    unsafe {
+        let (av, none) = (two.rig.av.as_raw(), std::ptr::null_mut());
+        ofi_sys::fi_av_insert(av, name.as_ptr().cast(), 1, &raw mut raw, 0, none);
+    }
+    std::process::exit(0)
+}
+
+/// Addresses go in while messages wait that nobody received.
+// quirk: 18
+fn inserted_while_messages_wait<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let p = Pair::<K, T>::open(t, Caps::MSG)?;
+    p.warm()?;
+    for n in 0..3 {
+        p.a.send(vec![n; 8], p.to_b).inject()?;
+    }
+    for _ in 0..1000 {
+        p.rig.cq.progress()?;
+    }
+    let Pair { a, b, rig, .. } = p;
+    for _ in 0..2 {
+        let other = rig.endpoint::<K>()?;
+        let address = rig.av.insert(&other.name()?)?;
+        assert_eq!(rig.av.lookup(address)?, other.name()?);
+        other.send(vec![1; 8], rig.av.insert(&b.name()?)?).wait(LIMIT)?;
+    }
+    // On tcp what nobody receives holds up all that follows, and goes with its connection.
+    let _kept = (t.provider == "tcp").then_some(a);
+    let other = rig.endpoint::<K>()?;
+    rig.av.insert(&other.name()?)?;
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let (received, buffer) = b.recv(vec![9; 8]).wait(LIMIT)?;
+        assert_eq!((received.len(), &buffer), (8, &vec![buffer[0]; 8]));
+        all.push(buffer[0]);
+    }
+    // Those of one sender are in order; not those of several.
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 1, 1, 2]);
+    Ok(())
+}
+
+/// Defects 19 and 20: shm and sm2 do not come back from copying into too short a receive.
+fn quirk_19_short_receive_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::ShortReceiveHangs).is_some(), libc::SIGALRM);
+    }
+    let two = Two::<T>::open(t, Caps::MSG)?;
+    let (room, bytes) = (forever([0_u8; 16]), vec![7_u8; 1 << 20].leak());
+    let (received, sent, none) = (context(), context(), std::ptr::null_mut());
+    // SAFETY: what the operations name is never freed.
+    unsafe {
+        two.b.recv(room.as_mut_ptr(), room.len(), none, None, received)?;
+        two.until_posted(&|| {
+            two.a.send(bytes.as_ptr(), bytes.len(), none, two.to_b, sent)
+        })?;
+        Parent::new().say("now")?;
+        libc::alarm(5);
+    }
+    let deadline = Instant::now() + LIMIT;
+    let (cq, mut entry) = (two.cq.as_raw(), std::mem::MaybeUninit::<[u64; 32]>::zeroed());
+    loop {
+        // SAFETY: the queue is open, and there is room for an entry of any format, of errors too.
+        let ended = unsafe {
+            match ofi_sys::fi_cq_read(cq, entry.as_mut_ptr().cast(), 1) {
+                1 => *entry.as_ptr().cast::<*mut std::ffi::c_void>() == received,
+                _ => ofi_sys::fi_cq_readerr(cq, entry.as_mut_ptr().cast(), 0) == 1,
+            }
+        };
+        if ended {
+            std::process::exit(0);
+        }
+        assert!(Instant::now() < deadline, "neither cut nor hanging");
+    }
+}
+
+/// Defects 21 and 22: rxd and rxm ask an endpoint that the queue has not.
+fn quirk_21_error_text_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::ErrorTextCrashes).is_some(), libc::SIGSEGV);
+    }
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let cq: RawCompletionQueue<T> =
+        rig.domain.raw_completion_queue().format(CqFormat::Context).open()?;
+    let mut text = [0_i8; 64];
+    Parent::new().say("now")?;
+    // SAFETY: the queue is open, the room as long as stated. Where it crashes regardless, this
+    // process was started for it.
+    unsafe {
+        ofi_sys::fi_cq_strerror(cq.as_raw(), 5, std::ptr::null(), text.as_mut_ptr().cast(), 64);
+    }
+    std::process::exit(0)
+}
+
+/// Defect 23: rxm ends no connection in the middle of a message in segments.
+fn quirk_23_segments_dangle<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::SegmentsDangle).is_some(), libc::SIGSEGV);
+    }
+    let two = Two::<T>::open(t, Caps::MSG)?;
+    // Others have no such messages, and some may not be closed with messages that wait.
+    if t.provider.ends_with("ofi_rxm") {
+        send_unexpected(&two, 8)?;
+        let (bytes, sent, none) = (vec![7_u8; 120_000].leak(), context(), std::ptr::null_mut());
+        // SAFETY: bytes and context are never freed; the address was just inserted.
+        let post = || unsafe { two.a.send(bytes.as_ptr(), bytes.len(), none, two.to_b, sent) };
+        two.until_posted(&post)?;
+        // Each look takes in one segment.
+        for _ in 0..3 {
+            two.read();
+        }
+    }
+    Parent::new().say("now")?;
+    // SAFETY: it is open. Where it crashes regardless, this process was started for it.
+    unsafe { ofi_sys::fi_close(two.b.as_raw().cast()) };
+    // The objects would close it again.
+    std::process::exit(0)
+}
+
+/// Defect 24: shm maps who asked for it, gone or not.
+fn quirk_24_request_dangles<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::RequestDangles).is_some(), libc::SIGSEGV);
+    }
+    let two = Two::<T>::open(t, Caps::MSG)?;
+    let (byte, sent) = (forever([7_u8]), context());
+    // SAFETY: byte and context are never freed; the address was just inserted. Where it crashes
+    // regardless, this process was started for it.
+    unsafe {
+        let _ = two.a.send(byte.as_ptr(), 1, std::ptr::null_mut(), two.to_b, sent);
+        Parent::new().say("now")?;
+        ofi_sys::fi_close(two.a.as_raw().cast());
+        ofi_sys::fi_cq_read(two.cq.as_raw(), std::ptr::null_mut(), 0);
+    }
+    // The objects would close it again.
+    std::process::exit(0)
+}
+
+/// An endpoint closes before the one it has sent to looks: that goes on, and hears from others.
+// quirk: 24
+fn closed_before_the_peer_looks<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let other = Rig::<T>::open(t, Caps::MSG)?;
+    let b = other.endpoint::<K>()?;
+    let first = rig.endpoint::<K>()?;
+    let _ = first.send(vec![1; 8], rig.av.insert(&b.name()?)?).post().map(drop);
+    first.close(LIMIT)?;
+    for _ in 0..100 {
+        other.cq.progress()?;
+    }
+    let second = rig.endpoint::<K>()?;
+    let send = second.send(vec![2; 8], rig.av.insert(&b.name()?)?).wait(Duration::ZERO);
+    let receive = b.recv(vec![0; 8]).post()?;
+    let deadline = Instant::now() + LIMIT;
+    while !receive.is_done() {
+        rig.cq.progress()?;
+        other.cq.progress()?;
+        assert!(Instant::now() < deadline, "nothing comes");
+    }
+    drop(send);
+    assert_eq!(receive.wait(LIMIT)?.0.len(), 8);
+    Ok(())
+}
+
+/// An endpoint closes while somebody has begun to connect to it and not yet said why: what comes
+/// then meets nothing.
+// quirk: 11
+fn closed_while_somebody_connects<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let p = Pair::<K, T>::open(t, Caps::MSG)?;
+    p.warm()?;
+    let Pair { a, b, rig, .. } = p;
+    let Some(address) = b.name()?.socket_addr().filter(|_| t.provider != "udp;ofi_rxd") else {
+        // Nothing connects to it.
+        return Ok(());
+    };
+    let mut early: Vec<TcpStream> =
+        (0..20).map(|_| TcpStream::connect(address)).collect::<Result<_, _>>()?;
+    for _ in 0..100 {
+        rig.cq.progress()?;
+    }
+    b.close(LIMIT)?;
+    // It is closed for good.
+    if t.provider != "sockets" {
+        assert!(TcpStream::connect(address).is_err());
+    }
+    for stream in &mut early {
+        // To nobody.
+        let _ = stream.write_all(&[0xAA; 512]);
+    }
+    for _ in 0..100 {
+        rig.cq.progress()?;
+    }
+    drop(early);
+    // The other one goes on.
+    let c = rig.endpoint::<K>()?;
+    let receive = c.recv(vec![0; 8]).post()?;
+    a.send(vec![3; 8], rig.av.insert(&c.name()?)?).wait(LIMIT)?;
+    assert_eq!(receive.wait(LIMIT)?.1, vec![3; 8]);
+    Ok(())
+}
