@@ -34,7 +34,8 @@ usage: cargo xtask <command>
   test --libfabric 2          the same binaries against Debian trixie's libfabric 2.x, in a chroot
   ci [--only STEP]... [--list]
                               everything that must hold before a change lands
-  sequences [COUNT]           the property test: random sequences of calls, 10000 per provider
+  sequences [COUNT]           the property test against both libraries: random sequences of calls, 10000
+                              for each provider, type of endpoint and threading
   overhead [--json] [--gate] [PROVIDER]...
                               what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
@@ -62,7 +63,7 @@ fn command() -> Result<(), String> {
         "demo" => finish(args).and_then(|()| demo::run()),
         "test" => test::command(args),
         "overhead" => overhead::run(args.finish()),
-        "sequences" => sequences(args),
+        "sequences" => test::sequences(args),
         "ci" => ci::command(args),
         "tidy" => finish(args).and_then(|()| tidy::run()),
         "rules" => {
@@ -80,13 +81,6 @@ fn command() -> Result<(), String> {
 }
 
 /// Refuses arguments that no command took.
-fn sequences(args: Arguments) -> Result<(), String> {
-    let words = args.finish();
-    let count = words.first().map_or("10000".into(), |word| word.to_string_lossy());
-    let mut test = cargo::cargo(&["test", "-p", "ofi", "--test", "it", "--", "sequences::"]);
-    run::run(test.env("OFI_TEST_SEQUENCES", count.as_ref()), 180 * run::MINUTE)
-}
-
 fn finish(args: Arguments) -> Result<(), String> {
     let rest = args.finish();
     if rest.is_empty() { Ok(()) } else { Err(format!("not understood: {rest:?}\n{USAGE}")) }

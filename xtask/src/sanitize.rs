@@ -20,6 +20,7 @@ const ADDRESS: &[&str] = &[
     "cm::peer_closes",
     "cm::peer_killed",
     "cm::close_in_use",
+    "sequences",
 ];
 
 /// Those of them that are quick enough for valgrind: no hundred orders of closing.
@@ -50,6 +51,7 @@ pub fn address() -> Result<Tally, String> {
     let known = known.display();
     command.env("LSAN_OPTIONS", format!("suppressions={known}:print_suppressions=0"));
     command.env("OFI_TEST_ONLY", ADDRESS.join(",")).env("OFI_TEST_TIMEOUT", "4");
+    command.env("OFI_TEST_SEQUENCES", "100");
     some(judge(command.args(["--", "--test-threads", "4"]))?)
 }
 

@@ -3,11 +3,13 @@
 //! Both builds run there: the linked one, bound to the symbol versions of the library it was built
 //! with, and the one that loads the library at run time.
 
+use std::process::Command;
+
 use crate::cargo::{self, Artifact, Tally, tally};
 use crate::chroot::Chroot;
 use crate::examples;
 use crate::run::{MINUTE, tee};
-use crate::test::QUICK;
+use crate::test::{QUICK, SEQUENCES};
 
 /// Compile-fail tests ask the compiler, which is not there and has no other answer.
 const LEFT_OUT: &str = "ui";
@@ -59,14 +61,33 @@ fn all(build: &str, args: &[&str], quick: bool) -> Result<Tally, String> {
     if failed.is_empty() { Ok(sum) } else { Err(format!("{sum}; {}", failed.join("\n"))) }
 }
 
+/// So many random sequences of calls for each case of the property test.
+pub fn sequences(count: &str) -> Result<Tally, String> {
+    let chroot = Chroot::trixie(&[])?;
+    let binaries = cargo::test_binaries(&[])?;
+    let it = binaries.iter().find(|artifact| artifact.name == "it").ok_or("no binary `it`")?;
+    let mut command = inside(&chroot, it);
+    command.arg(SEQUENCES).env("OFI_TEST_SEQUENCES", count);
+    judge(&mut command, 600)
+}
+
 fn one(chroot: &Chroot, artifact: &Artifact, quick: bool) -> Result<Tally, String> {
-    let mut command = chroot.command(&artifact.package, &artifact.program);
-    command.env("CARGO_MANIFEST_DIR", &artifact.package);
+    let mut command = inside(chroot, artifact);
     if quick {
         command.envs(QUICK);
     }
     println!("--- {} in the chroot", artifact.name);
-    let done = tee(&mut command, 25 * MINUTE)?;
+    judge(&mut command, 25)
+}
+
+fn inside(chroot: &Chroot, artifact: &Artifact) -> Command {
+    let mut command = chroot.command(&artifact.package, &artifact.program);
+    command.env("CARGO_MANIFEST_DIR", &artifact.package);
+    command
+}
+
+fn judge(command: &mut Command, minutes: u32) -> Result<Tally, String> {
+    let done = tee(command, minutes * MINUTE)?;
     let tally = tally(&done.stdout);
     if done.status.success() && tally.failed == 0 {
         return Ok(tally);

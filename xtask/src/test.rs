@@ -57,10 +57,29 @@ pub fn vendored() -> Result<Tally, String> {
     judge(command.arg(target_directory()?.join("vendored")))
 }
 
+/// The property test at length, against both generations of the library.
+pub fn sequences(args: Arguments) -> Result<(), String> {
+    let words = args.finish();
+    let count = words.first().map_or("10000".into(), |word| word.to_string_lossy());
+    setup::ensure(setup::Level::Test)?;
+    let mut here = cargo(&["test", "-p", "ofi", "--test", "it", "--", SEQUENCES]);
+    here.env("OFI_TEST_SEQUENCES", count.as_ref());
+    let mut sum = judge_within(&mut here, 600)?;
+    sum += second::sequences(count.as_ref())?;
+    report(Ok(sum))
+}
+
+/// What the names of the property test begin with.
+pub const SEQUENCES: &str = "sequences::";
+
 /// Runs a command that prints `test result:` lines and turns them into a verdict.
 pub fn judge(command: &mut std::process::Command) -> Result<Tally, String> {
+    judge_within(command, 25)
+}
+
+fn judge_within(command: &mut std::process::Command, minutes: u32) -> Result<Tally, String> {
     sweep();
-    let done = tee(command, 25 * MINUTE)?;
+    let done = tee(command, minutes * MINUTE)?;
     let tally = tally(&done.stdout);
     if done.status.success() && tally.failed == 0 {
         return Ok(tally);

@@ -59,7 +59,7 @@ impl<T: Threading> Core<T> {
         let provider = self.info.provider();
         let crashes = || {
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
-                || quirks::has_segments(provider)
+                || quirks::has_segments(provider) && self.lane().receives_in_flight()
         };
         if left > 0 && crashes() {
             return Err(self.leak(left));

@@ -234,6 +234,13 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
         self.core.limits.message
     }
 
+    /// The most segments of memory that one receive may have. One less than the info says where a
+    /// message longer than its receive would never end otherwise (quirks 19 and 20).
+    #[must_use]
+    pub fn max_receive_segments(&self) -> usize {
+        self.core.limits.receive_iov
+    }
+
     /// Operations that have not ended yet. Walks them: for tests and diagnosis.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -28,11 +28,7 @@ impl<T: Threading> Core<T> {
     /// Takes in all messages that wait. `reader` is that of the receives' queue; what reading it
     /// leaves to be done goes to `after`.
     #[cold]
-    pub(super) fn take_unexpected(
-        &self,
-        reader: &mut Reader<T>,
-        after: &mut Vec<Deferred<T>>,
-    ) {
+    pub(super) fn take_unexpected(&self, reader: &mut Reader<T>, after: &mut Vec<Deferred<T>>) {
         let queue = &self.receive.core;
         let Some(overflow) = self.lane().overflow else { return };
         let room = overflow.segment();

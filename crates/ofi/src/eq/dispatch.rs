@@ -77,6 +77,7 @@ impl Mailbox {
         match self {
             Mailbox::Link(link) => link.failed(error.clone(), Vec::new(), woken),
             Mailbox::Door(door) => door.broken(error.clone(), woken),
+            Mailbox::Closed => {}
         }
     }
 }
@@ -97,6 +98,7 @@ impl<T: Threading> EqCore<T> {
     /// The end of an object that was bound to this queue and is closed now: reads what the queue
     /// still has (others' events reach their mailboxes, its own go nowhere), then strikes it off.
     pub(crate) fn leave(&self, reader: &mut Reader, fid: *mut fid, woken: &mut Vec<Waker>) {
+        reader.members.insert(fid as usize, Mailbox::Closed);
         self.read(reader, usize::MAX, woken);
         reader.members.remove(&(fid as usize));
     }
@@ -166,12 +168,14 @@ impl<T: Threading> EqCore<T> {
                 };
                 // SAFETY: a connection request brings an info that is ours to free (rule C1).
                 let arrival = unsafe { arrival(info, data) };
+                let closed = matches!(member, Some(Mailbox::Closed));
                 let rest = match (door, arrival) {
                     (Some(door), Some(arrival)) => door.arrived(arrival, woken),
-                    (None, Some(_)) => {
+                    (None, Some(_)) if !closed => {
                         return self.keep(Event { kind, error: None, data: Vec::new() });
                     }
-                    (_, None) => None,
+                    // The info is freed, the provider keeps its end.
+                    _ => None,
                 };
                 if let Some(arrival) = rest {
                     // SAFETY: the fid is registered as an open passive endpoint, and closing it
@@ -181,6 +185,7 @@ impl<T: Threading> EqCore<T> {
             }
             (EventKind::Connected, Some(Mailbox::Link(link))) => link.connected(data, woken),
             (EventKind::Shutdown, Some(Mailbox::Link(link))) => link.shut_down(woken),
+            (_, Some(Mailbox::Closed)) => {}
             _ => self.keep(Event { kind, error: None, data }),
         }
     }
@@ -229,6 +234,7 @@ impl<T: Threading> EqCore<T> {
         match reader.members.get(&(fid as usize)) {
             Some(Mailbox::Link(link)) => link.failed(error, data, woken),
             Some(Mailbox::Door(door)) => door.failed(error, woken),
+            Some(Mailbox::Closed) => {}
             None => self.keep(Event { kind: EventKind::Failed, error: Some(error), data }),
         }
         Read::Event

@@ -18,6 +18,8 @@ pub(crate) enum Mailbox {
     Link(Arc<Link>),
     /// A passive endpoint's.
     Door(Arc<Door>),
+    /// Of something that is closed: what still comes is nobody's, and nobody can be asked about it.
+    Closed,
 }
 
 /// What became of a connection.

@@ -255,22 +255,18 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn names(&self, entry: u64) -> bool {
         // The other half is in a slot's mark, `store_fenced`.
         fence(Ordering::SeqCst);
-        self.slots().any(|slot| {
-            let state = slot.state.load();
-            state & (PROVIDER | QUEUED) != 0
-                && state & DONE == 0
-                && slot.destination.load() == entry
-        })
+        self.slots().any(|slot| slot.is_in_flight() && slot.destination.load() == entry)
     }
 
     /// Operations that are queued or with the provider.
     pub(crate) fn in_flight(&self) -> usize {
-        self.slots()
-            .filter(|slot| {
-                let state = slot.state.load();
-                state & (PROVIDER | QUEUED) != 0 && state & DONE == 0
-            })
-            .count()
+        self.slots().filter(|slot| slot.is_in_flight()).count()
+    }
+
+    /// Whether receives are among them.
+    pub(crate) fn receives_in_flight(&self) -> bool {
+        // SAFETY: the table is written before the slot is marked, and stays until it is used again.
+        self.slots().any(|slot| slot.is_in_flight() && unsafe { slot.table() }.receives)
     }
 
     /// Asks the provider to cancel what is in `slot` (rule B26: the completion decides).

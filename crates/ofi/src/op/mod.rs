@@ -39,9 +39,9 @@ use crate::{
 
 mod failed;
 pub(crate) mod lane;
-pub(crate) mod overflow;
 #[cfg(all(test, loom))]
 mod models;
+pub(crate) mod overflow;
 mod post;
 mod recv;
 mod send;

@@ -205,6 +205,12 @@ impl<T: Threading> Slot<T> {
         unsafe { &*context.cast::<Slot<T>>() }
     }
 
+    /// Whether an operation is in it that has not ended: queued, or with the provider.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        let state = self.state.load();
+        state & (PROVIDER | QUEUED) != 0 && state & DONE == 0
+    }
+
     /// The body, for the owner of the moment (see the table above).
     #[inline]
     pub(crate) fn body<R>(&self, part: Part, f: impl FnOnce(*mut Body<T>) -> R) -> R {

@@ -113,9 +113,7 @@ fn quirk_19_short_receive_hangs<K: Connectionless, T: Mode>(t: &Target) -> Verdi
     // SAFETY: what the operations name is never freed.
     unsafe {
         two.b.recv(room.as_mut_ptr(), room.len(), none, None, received)?;
-        two.until_posted(&|| {
-            two.a.send(bytes.as_ptr(), bytes.len(), none, two.to_b, sent)
-        })?;
+        two.until_posted(&|| two.a.send(bytes.as_ptr(), bytes.len(), none, two.to_b, sent))?;
         Parent::new().say("now")?;
         libc::alarm(5);
     }

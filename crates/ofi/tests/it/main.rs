@@ -8,8 +8,7 @@
 //!   (with RDM endpoints unless its hints say `type=msg` or `type=dgram`) and must be there.
 //! - `OFI_TEST_HINTS=efa:domain=rdmap0s6;fabric=efa;verbs:node=10.0.0.1`: what to ask of a provider
 //!   besides: `domain`, `fabric`, `node`, `service`, `type`.
-//! - `OFI_TEST_SEQUENCES=10000`: runs the property test, too, with so many random sequences of
-//!   calls per provider (`cargo xtask sequences`).
+//! - `OFI_TEST_SEQUENCES=10000`: so many random sequences of calls in each case of the property test.
 //! - `OFI_TEST_SEED=N`: the first seed of those.
 //! - `OFI_TEST_TIMEOUT=N`: multiplies every case's time limit by N (sanitizers, valgrind).
 //! - `OFI_TEST_RUNNER="valgrind -q"`: what every child process is started under.

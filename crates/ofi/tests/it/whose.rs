@@ -37,10 +37,7 @@ impl Context {
     }
 }
 
-fn raw_endpoint<T: Mode>(
-    rig: &Rig<T>,
-    cq: &RawCompletionQueue<T>,
-) -> Result<RawEndpoint<T>, Stop> {
+fn raw_endpoint<T: Mode>(rig: &Rig<T>, cq: &RawCompletionQueue<T>) -> Result<RawEndpoint<T>, Stop> {
     let builder = rig.domain.raw_endpoint(&rig.info);
     Ok(builder.address_vector(&rig.av).completion_queue(cq).enable()?)
 }
