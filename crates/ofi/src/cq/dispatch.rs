@@ -81,11 +81,19 @@ impl<T: Threading> CqCore<T> {
             unsafe {
                 let entry =
                     entries.cast::<u8>().add(i * stride).cast::<ofi_sys::fi_cq_tagged_entry>();
+                // Word by word: the provider has just written them so, and reading two at once would
+                // have to wait until they have left the store buffer.
                 let outcome = Outcome {
-                    flags: (*entry).flags,
-                    len: (*entry).len,
-                    data: if FORMAT == MESSAGE { 0 } else { (*entry).data },
-                    tag: if FORMAT == TAGGED { (*entry).tag } else { 0 },
+                    flags: (&raw const (*entry).flags).read_volatile(),
+                    len: (&raw const (*entry).len).read_volatile(),
+                    data: match FORMAT {
+                        MESSAGE => 0,
+                        _ => (&raw const (*entry).data).read_volatile(),
+                    },
+                    tag: match FORMAT {
+                        TAGGED => (&raw const (*entry).tag).read_volatile(),
+                        _ => 0,
+                    },
                     source: if SOURCE && self.shape.source {
                         source.assume_init()
                     } else {

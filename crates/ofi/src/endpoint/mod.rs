@@ -16,7 +16,7 @@ use crate::{
     domain::DomainCore,
     error::check,
     object::{CloseError, Owned},
-    op::{RecvOp, RecvVerb, SendOp, SendVerb, lane::Lane},
+    op::{RecvOp, RecvVerb, SendOp, SendVerb, Wide, lane::Lane},
     threading::{Shared, Threading},
 };
 
@@ -176,8 +176,8 @@ impl<T: Threading> Core<T> {
             from: ofi_sys::FI_ADDR_UNSPEC,
             tag: 0,
             ignore: 0,
-            tagged: false,
-            directed: false,
+            tagged: Wide::No,
+            directed: Wide::No,
         };
         RecvOp::new(self, verb, buffer, None)
     }
@@ -290,7 +290,7 @@ impl<T: Threading> Endpoint<Msg, T> {
 
 impl SendVerb {
     fn to(to: u64) -> SendVerb {
-        SendVerb { to, tag: 0, data: 0, flags: 0, tagged: false, with_data: false }
+        SendVerb { to, tag: 0, data: 0, flags: 0, tagged: Wide::No, with_data: Wide::No }
     }
 }
 

@@ -62,6 +62,21 @@ pub enum Memory {
     Many(*const iovec, *mut *mut c_void, usize),
 }
 
+/// A `bool` as wide as what is beside it, so that verbs are copied in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Wide {
+    No,
+    Yes,
+}
+
+impl Wide {
+    #[inline]
+    pub(crate) fn is_yes(self) -> bool {
+        self == Wide::Yes
+    }
+}
+
 pub(crate) mod sealed {
     use super::{Memory, Outcome, Segments};
 

@@ -58,7 +58,7 @@ pub(super) unsafe fn launch<V: Uses<B>, B: 'static, T: Threading>(
         -(ofi_sys::FI_EAGAIN as isize)
     } else {
         // SAFETY: the slot is prepared; the caller promises the rest.
-        unsafe { Glue::<V, B, T>::issue_now(slot, &verb) }
+        unsafe { Glue::<V, B, T>::issue(slot) }
     };
     if status < 0 {
         if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
@@ -184,21 +184,12 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         drop(unsafe { slot::take::<B>(storage) });
     }
 
-    /// As [`issue_now`](Self::issue_now), for the backlog.
-    unsafe fn issue(slot: &Slot<T>) -> isize {
-        // SAFETY: the caller's promise; `launch` wrote the verb.
-        unsafe {
-            let verb = slot.body(Part::Buffer, |b| (&raw const (*b).verb).cast::<V>().read());
-            Self::issue_now(slot, &verb)
-        }
-    }
-
     /// # Safety
     ///
     /// `launch` prepared the slot with this table, the endpoint is open, and the address in the verb
     /// is in its vector.
     #[inline(always)]
-    unsafe fn issue_now(slot: &Slot<T>, verb: &V) -> isize {
+    unsafe fn issue(slot: &Slot<T>) -> isize {
         const {
             assert!(size_of::<V>() <= 64 && align_of::<V>() <= 8, "verbs fit in their slot");
         }
@@ -207,6 +198,8 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: verb and buffer were written by `launch`; the completer touches neither. Lists of
         // segments live in the slot until it is home (rule B9).
         unsafe {
+            // The copy in the slot: the caller's stays in registers then.
+            let verb = &*(&raw const (*body).verb).cast::<V>();
             let lane = slot.lane.as_ref();
             let mut list = Segments::new();
             V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);

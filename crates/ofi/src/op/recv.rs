@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::{Memory, Operation, Outcome, Uses, Verb, lane::RECEIVES};
+use super::{Memory, Operation, Outcome, Uses, Verb, Wide, lane::RECEIVES};
 use crate::{
     Address,
     buf::{BufMut, Segments},
@@ -19,8 +19,8 @@ pub struct RecvVerb {
     pub(crate) from: u64,
     pub(crate) tag: u64,
     pub(crate) ignore: u64,
-    pub(crate) tagged: bool,
-    pub(crate) directed: bool,
+    pub(crate) tagged: Wide,
+    pub(crate) directed: Wide,
 }
 
 /// What came in. All of it is what the provider's entry says, never what was asked for.
@@ -105,14 +105,14 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
             self.fault(error);
         }
         self.verb.tag = tag;
-        self.verb.tagged = true;
+        self.verb.tagged = Wide::Yes;
         self
     }
 
     /// Bits of the tag that do not matter.
     pub fn ignore(mut self, mask: u64) -> Self {
         self.verb.ignore = mask;
-        self.verb.tagged = true;
+        self.verb.tagged = Wide::Yes;
         self
     }
 
@@ -121,7 +121,7 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
     #[doc(alias = "FI_DIRECTED_RECV")]
     pub fn from(mut self, peer: Address) -> Self {
         self.verb.from = peer.raw();
-        self.verb.directed = true;
+        self.verb.directed = Wide::Yes;
         self.to = Some(peer);
         self
     }
@@ -139,8 +139,8 @@ impl Verb for RecvVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        let way = if self.tagged { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
-        match (self.directed, self.tagged) {
+        let way = if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
+        match (self.directed.is_yes(), self.tagged.is_yes()) {
             (false, _) => way,
             (true, true) => way | ofi_sys::FI_DIRECTED_RECV,
             (true, false) => way | ofi_sys::FI_DIRECTED_RECV | DIRECTED_MSG,
@@ -158,7 +158,7 @@ impl Verb for RecvVerb {
         // SAFETY: the caller's promise for each of them: the endpoint is open with the capability,
         // the address is its own, memory and context stay until the completion.
         unsafe {
-            match (memory, self.tagged) {
+            match (memory, self.tagged.is_yes()) {
                 (Memory::One(v, desc), false) => {
                     ofi_sys::fi_recv(ep, v.iov_base, v.iov_len, desc, from, context)
                 }
@@ -188,7 +188,7 @@ impl Verb for RecvVerb {
         }
         Received::Message {
             len: outcome.len.min(posted),
-            tag: self.tagged.then_some(outcome.tag),
+            tag: self.tagged.is_yes().then_some(outcome.tag),
             data: has_data.then_some(outcome.data),
             source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
         }
@@ -217,8 +217,8 @@ mod tests {
         from: ofi_sys::FI_ADDR_UNSPEC,
         tag: 0,
         ignore: 0,
-        tagged: false,
-        directed: false,
+        tagged: Wide::No,
+        directed: Wide::No,
     };
 
     fn outcome(flags: u64) -> Outcome {
@@ -240,7 +240,7 @@ mod tests {
             let plain = PLAIN.finish(&outcome(flags), 100);
             assert_eq!((plain.len(), plain.tag(), plain.data()), (10, None, None), "{flags:#x}");
             assert_eq!(plain.source(), None);
-            let tagged = RecvVerb { tagged: true, ..PLAIN }.finish(&outcome(flags), 100);
+            let tagged = RecvVerb { tagged: Wide::Yes, ..PLAIN }.finish(&outcome(flags), 100);
             assert_eq!(tagged.tag(), Some(9), "{flags:#x}");
         }
         let with_data = PLAIN.finish(&outcome(ofi_sys::FI_RECV | ofi_sys::FI_REMOTE_CQ_DATA), 100);

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use super::{
-    Failed, Memory, Operation, Outcome, Uses, Verb,
+    Failed, Memory, Operation, Outcome, Uses, Verb, Wide,
     lane::Lane,
     slot::{PROVIDER, Slot},
 };
@@ -25,8 +25,8 @@ pub struct SendVerb {
     pub(crate) tag: u64,
     pub(crate) data: u64,
     pub(crate) flags: u64,
-    pub(crate) tagged: bool,
-    pub(crate) with_data: bool,
+    pub(crate) tagged: Wide,
+    pub(crate) with_data: Wide,
 }
 
 /// That a message was sent, as far as its [`CompletionLevel`] says.
@@ -60,7 +60,7 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
             self.fault(error);
         }
         self.verb.tag = tag;
-        self.verb.tagged = true;
+        self.verb.tagged = Wide::Yes;
         self
     }
 
@@ -81,7 +81,7 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
             self.fault(Error::invalid("send", format!("{data:#x} does not fit in {bytes} bytes")));
         }
         self.verb.data = data;
-        self.verb.with_data = true;
+        self.verb.with_data = Wide::Yes;
         self
     }
 
@@ -171,7 +171,7 @@ fn inject<T: Threading>(
     // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
     // (`_named`); the bytes are read during the call only (rule B5) and within the inject size.
     let status = unsafe {
-        match (verb.tagged, verb.with_data) {
+        match (verb.tagged.is_yes(), verb.with_data.is_yes()) {
             (false, false) => ofi_sys::fi_inject(ep, buf, len, verb.to),
             (false, true) => ofi_sys::fi_injectdata(ep, buf, len, verb.data, verb.to),
             (true, false) => ofi_sys::fi_tinject(ep, buf, len, verb.to, verb.tag),
@@ -221,7 +221,7 @@ impl Verb for SendVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        if self.tagged { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG }
+        if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG }
     }
 
     #[inline]
@@ -235,7 +235,7 @@ impl Verb for SendVerb {
         // SAFETY: the caller's promise for each of them: the endpoint is open with the capability,
         // the address is its own, memory and context stay until the completion.
         unsafe {
-            match (memory, self.flags, self.tagged, self.with_data) {
+            match (memory, self.flags, self.tagged.is_yes(), self.with_data.is_yes()) {
                 (Memory::One(v, desc), 0, false, false) => {
                     ofi_sys::fi_send(ep, v.iov_base, v.iov_len, desc, to, context)
                 }
@@ -283,14 +283,14 @@ impl SendVerb {
             Memory::Many(iov, desc, count) => (iov, desc, count),
         };
         let mut flags = self.flags | ofi_sys::FI_COMPLETION;
-        if self.with_data {
+        if self.with_data.is_yes() {
             flags |= ofi_sys::FI_REMOTE_CQ_DATA;
         }
         let (addr, data) = (self.to, self.data);
         // SAFETY: as the caller promises; the message structures are read during the call only,
         // lists of more than one segment live in the slot (rule B9).
         unsafe {
-            if self.tagged {
+            if self.tagged.is_yes() {
                 let message = ofi_sys::fi_msg_tagged {
                     msg_iov,
                     desc,

@@ -253,7 +253,15 @@ impl<T: Threading> Slot<T> {
         // SAFETY: until DONE is set both are the completer's; the caller is the only one. There is
         // no earlier error to be dropped: it is taken before a slot comes home.
         self.body(Part::Outcome, |b| unsafe {
-            (&raw mut (*b).outcome).write(outcome);
+            // Field by field: copied as a whole it would go through memory, and reading in wider
+            // pieces what was just written in words has to wait for the store buffer.
+            let Outcome { flags, len, data, tag, source } = outcome;
+            let to = &raw mut (*b).outcome;
+            (&raw mut (*to).flags).write(flags);
+            (&raw mut (*to).len).write(len);
+            (&raw mut (*to).data).write(data);
+            (&raw mut (*to).tag).write(tag);
+            (&raw mut (*to).source).write(source);
             if let Some(error) = error {
                 (&raw mut (*b).error).write(Some(error));
             }
