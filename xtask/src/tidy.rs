@@ -28,6 +28,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "src/info/",
     "src/log.rs",
     "src/log/",
+    "src/memory.rs",
     "src/mr.rs",
     "src/mr/",
     "src/object.rs",

@@ -408,11 +408,13 @@ impl<T: Threading> AvCore<T> {
         Ok((count == 1 && raw != ofi_sys::FI_ADDR_NOTAVAIL).then_some(raw))
     }
 
-    /// Inserts an address and removes it at once.
-    fn pass_through(&self, name: &FabricAddress) {
+    /// Inserts an address, and removes it after `during`. The caller keeps others from changing the
+    /// vector.
+    pub(crate) fn visit(&self, name: &FabricAddress, during: impl FnOnce(u64)) {
         let mut bytes = name.bytes().to_vec();
         bytes.resize(512, 0);
         if let Ok(Some(mut raw)) = self.insert_padded(&bytes) {
+            during(raw);
             // SAFETY: the vector is open, the number is one it just gave out, and nobody has it.
             let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
             if status != 0 {

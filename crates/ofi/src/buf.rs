@@ -1,9 +1,11 @@
 //! What may be handed to the network: owned memory whose address does not change when its handle
 //! moves.
 
-use std::{ffi::c_void, mem::MaybeUninit, sync::Arc};
+use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, sync::Arc};
 
 use libc::iovec;
+
+use crate::{Access, Error, Result};
 
 /// Segments that fit without an allocation.
 pub(crate) const INLINE_SEGMENTS: usize = 4;
@@ -20,6 +22,8 @@ pub struct Segments {
     spilled: Vec<(iovec, *mut c_void)>,
     /// The domain whose regions are in the list; null without any.
     domain: *const (),
+    /// What the memory is for.
+    access: Access,
 }
 
 /// The `domain` of a list with regions of several.
@@ -28,6 +32,12 @@ const SEVERAL: *const () = std::ptr::dangling();
 impl Segments {
     #[inline]
     pub(crate) fn new() -> Segments {
+        Segments::for_access(Access::empty())
+    }
+
+    /// An empty list of memory for such an operation.
+    #[inline]
+    pub(crate) fn for_access(access: Access) -> Segments {
         Segments {
             inline: [MaybeUninit::uninit(); INLINE_SEGMENTS],
             count: 0,
@@ -35,7 +45,26 @@ impl Segments {
             unregistered: 0,
             spilled: Vec::new(),
             domain: std::ptr::null(),
+            access,
         }
+    }
+
+    /// What the memory is for: a registration serves operations that it was made for (rule M15).
+    #[must_use]
+    #[inline]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Start and length of the only segment, of at least one byte (rule M14).
+    pub(crate) fn one_piece(&self, attempted: &'static str) -> Result<(NonNull<u8>, usize)> {
+        let (piece, _) = self.single().ok_or_else(|| {
+            Error::invalid(attempted, "the buffer is scattered")
+                .hint("register its pieces one by one")
+        })?;
+        let start = NonNull::new(piece.iov_base.cast::<u8>()).filter(|_| piece.iov_len > 0);
+        let start = start.ok_or_else(|| Error::invalid(attempted, "the buffer is empty"))?;
+        Ok((start, piece.iov_len))
     }
 
     /// Adds the next segment: `len` bytes from `ptr`.
@@ -133,7 +162,8 @@ impl Segments {
 /// again by anything but a move, or dropped:
 /// - every segment is readable for its whole length, initialised, and stays where it is when the
 ///   value moves (no inline storage: `[u8; 64]` is excluded, `Box<[u8; 64]>` is not);
-/// - nobody writes to it meanwhile;
+/// - nobody writes to it meanwhile, or nobody ever has a reference to it ([`Memory`](crate::Memory):
+///   what is sent then is what happens to be there);
 /// - a non-null descriptor belongs to a live registration of that segment.
 pub unsafe trait Buf: 'static {
     /// Lists the memory.
@@ -148,7 +178,8 @@ pub unsafe trait Buf: 'static {
 /// # Safety
 ///
 /// As [`Buf`], and every segment of [`segments_mut`](BufMut::segments_mut) may be written by the
-/// network at any time until then: the value owns it exclusively, and segments do not overlap.
+/// network at any time until then: the value owns it exclusively, and segments do not overlap; or
+/// nobody ever has a reference to it.
 pub unsafe trait BufMut: Buf {
     /// Lists the memory.
     fn segments_mut(&mut self, list: &mut Segments);

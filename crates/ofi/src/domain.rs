@@ -5,14 +5,15 @@ use std::{fmt, sync::Arc};
 use ofi_sys::fid_domain;
 
 use crate::{
-    Error, Fabric, Info, Mode, MrMode, Result,
+    Error, Fabric, Info, Memory, Result,
     av::AddressVectorBuilder,
     cq::CompletionQueueBuilder,
     endpoint::{EndpointBuilder, Kind},
     error::{Needs, check},
     fabric::FabricCore,
+    info::{SERVED_MODES, SERVED_MR_MODES},
     mr::Keys,
-    object::{CloseError, Owned, refuse_fork},
+    object::{CloseError, Owned, count_leaked_operations, refuse_fork},
     quirks::{self, Defect},
     threading::{Lock, Shared, Threading},
 };
@@ -38,6 +39,9 @@ pub(crate) struct DomainCore<T: Threading> {
     pub(crate) fabric: Arc<FabricCore>,
     pub(crate) info: Info,
     pub(crate) keys: T::Lock<Keys>,
+    /// Memory that peers may still reach: let go of when the domain is closed, and with it every
+    /// endpoint.
+    pub(crate) parked: T::Lock<Vec<Memory>>,
 }
 
 impl<T: Threading> DomainCore<T> {
@@ -51,14 +55,29 @@ impl<T: Threading> DomainCore<T> {
     }
 }
 
-/// The modes that this crate fulfils (rule D7): contexts are always slots of 64 bytes, vectors
-/// live in the slot, remote data may take a receive.
-const MODES: Mode =
-    Mode::CONTEXT.union(Mode::CONTEXT2).union(Mode::ASYNC_IOV).union(Mode::RX_CQ_DATA);
+impl<T: Threading> DomainCore<T> {
+    /// Closes the domain, and lets go of the memory that waited for it.
+    fn shut(&self) -> Result<()> {
+        if self.fid.is_closed() {
+            return Ok(());
+        }
+        let result = self.fid.close();
+        let parked = std::mem::take(&mut *self.parked.lock());
+        // Elsewhere nobody knows whether the endpoints, closed as they are, have let go of it.
+        if result.is_err() || !quirks::close_returns_memory(self.info.provider()) {
+            count_leaked_operations(parked.len());
+            std::mem::forget(parked);
+        }
+        result
+    }
+}
 
-/// The memory registration modes that this crate fulfils.
-const MR_MODES: MrMode =
-    MrMode::LOCAL.union(MrMode::VIRT_ADDR).union(MrMode::ALLOCATED).union(MrMode::PROV_KEY);
+impl<T: Threading> Drop for DomainCore<T> {
+    fn drop(&mut self) {
+        // A failure is logged where it happens.
+        let _ = self.shut();
+    }
+}
 
 impl<T: Threading> Domain<T> {
     /// Opens the domain of `info`.
@@ -78,12 +97,12 @@ impl<T: Threading> Domain<T> {
                 .hint("name a provider in the hints, or exclude this one with FI_PROVIDER"));
         }
         let info = info.with_threading::<T>()?;
-        let unknown = info.mode().difference(MODES);
+        let unknown = info.mode().difference(SERVED_MODES);
         if !unknown.is_empty() {
             return Err(Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
                 .detail(format!("the provider demands {unknown}")));
         }
-        let unknown = info.domain().mr_mode().difference(MR_MODES);
+        let unknown = info.domain().mr_mode().difference(SERVED_MR_MODES);
         if !unknown.is_empty() {
             return Err(Error::unsupported("fi_domain", Needs::Property("fewer mr_mode bits"))
                 .detail(format!("the provider demands {unknown}")));
@@ -100,6 +119,7 @@ impl<T: Threading> Domain<T> {
             fid,
             fabric: Arc::clone(&fabric.0),
             keys: T::Lock::new(Keys::new(info.domain().mr_key_size())),
+            parked: T::Lock::new(Vec::new()),
             info,
         })))
     }
@@ -139,7 +159,7 @@ impl<T: Threading> Domain<T> {
     ///
     /// Gives the handle back if anything on the domain is still open.
     pub fn close(self) -> Result<(), CloseError<Domain<T>>> {
-        CloseError::close(self.0, Domain, |core| core.fid.close())
+        CloseError::close(self.0, Domain, |core| core.shut())
     }
 
     /// The C object, for calls that this crate does not wrap.

@@ -41,10 +41,10 @@
 //!          +-- Domain
 //!                +-- CompletionQueue            hands each completion to its operation
 //!                +-- AddressVector              FabricAddress in, Address out
-//!                +-- MemoryRegion, Counter
+//!                +-- MemoryRegion, Counter      ExposedRegion over Memory: RemoteRegion out
 //!                +-- Endpoint<K, T>             K: Rdm, Dgram, Msg
 //!                      |
-//!                      +-- send, recv --> Operation: inert, options chain
+//!                      +-- send, recv, write, read --> Operation: inert, options chain
 //!                                           .post()         an Op on its way, or the buffer back
 //!                                           .await          queues where there is no room
 //!                                           .wait(timeout)  the same, blocking
@@ -73,7 +73,9 @@
 //! so that any order of drops is right; where a provider is known to crash in a close, the object
 //! and its buffers are leaked on purpose, and [`leaked`] counts them.
 //!
-//! `unsafe` is left to those who ask for it: an own buffer type ([`Buf`], [`BufMut`]), posts with a
+//! `unsafe` is left to those who ask for it: an own buffer type ([`Buf`], [`BufMut`]), memory that
+//! something else allocated ([`Memory::external`]), or that no peer can reach any more
+//! ([`ExposedRegion::reclaim`]), posts with a
 //! context of one's own ([`RawEndpoint`], [`RawCompletionQueue`]), a mode that lets peers write
 //! anywhere ([`Hints::offer_virt_addr_to_shm`]), and C calls on what `as_raw` gives.
 //!
@@ -83,6 +85,7 @@
 //! |---|---|
 //! | `bytes` (default) | `Bytes` and `BytesMut` as buffers |
 //! | `tracing` (default) | libfabric's messages as `tracing` events ([`log`]), and this crate's own about what could not be released |
+//! | `serde` | [`RemoteRegion`] through serde |
 //! | `dlopen` | builds with no libfabric present, loads `libfabric.so.1` at run time |
 //!
 //! Without `dlopen`, pkg-config finds libfabric 1.17 or newer at build time, and the program runs on
@@ -95,14 +98,15 @@
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
 //! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
-//! | operations | [`SendOp`], [`RecvOp`], [`Op`], [`Received`], [`Failed`], [`Held`] |
+//! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
+//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
 //! | a C name | search for it: every wrapper carries it as an alias |
 //!
 //! # Not wrapped yet
 //!
-//! RMA and remote access to memory; atomics; multi-receive, peek and claim; scalable endpoints and
+//! Atomics; multi-receive, peek and claim; scalable endpoints and
 //! shared contexts; poll sets and wait sets; multicast and collectives; triggered and deferred work;
 //! sub-regions, device memory and dmabuf; profiling. All of it is in `ofi-sys`, and every object here
 //! has `as_raw`.
@@ -123,6 +127,7 @@ mod fabric;
 mod flags;
 mod info;
 pub mod log;
+mod memory;
 mod mr;
 mod object;
 mod op;
@@ -161,11 +166,15 @@ pub use info::{
     DomainAttr, EndpointAttr, Excluded, Explanation, FabricAttr, HintSet, Hints, Info, InfoList,
     Link, Nic, PciAddress, RxAttr, TxAttr,
 };
-pub use mr::{FrozenRegion, MemoryRegion};
+pub use memory::Memory;
+pub use mr::{
+    ExposedRegion, FrozenRegion, MemoryRegion, RegionBuilder, RegionSlice, RemoteRegion,
+    RemoteSlice,
+};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
-    CompletionLevel, Failed, Held, Op, Operation, Received, RecvOp, RecvVerb, Returned, SendOp,
-    SendVerb, Sent, Submit, WaitError,
+    CompletionLevel, Failed, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp,
+    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

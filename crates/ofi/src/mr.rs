@@ -12,7 +12,6 @@
 //! last part is gone, so that the segment it listed stays as it is.
 
 use std::{
-    collections::HashSet,
     ffi::c_void,
     fmt,
     mem::ManuallyDrop,
@@ -22,6 +21,14 @@ use std::{
 };
 
 use ofi_sys::fid_mr;
+
+mod exposed;
+mod keys;
+mod remote;
+
+pub use exposed::{ExposedRegion, RegionBuilder, RegionSlice};
+pub(crate) use keys::Keys;
+pub use remote::{RemoteRegion, RemoteSlice};
 
 use crate::{
     Access, Buf, BufMut, Domain, Errno, Error, Failed, MrMode, Result, Segments,
@@ -175,10 +182,10 @@ impl<B, T: Threading> Part<B, T> {
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
     }
 
-    /// Lists the part, with its descriptor if it was registered for `access` (rule M15).
-    fn list(&self, list: &mut Segments, access: Access) {
+    /// Lists the part, with its descriptor if it was registered for such operations (rule M15).
+    fn list(&self, list: &mut Segments) {
         let core = &*self.core;
-        if core.access.contains(access) {
+        if core.access.contains(list.access()) {
             let domain = Arc::as_ptr(&core.domain).cast();
             list.push_region(self.as_ptr(), self.len, core.desc, domain);
         } else {
@@ -231,34 +238,42 @@ impl<T: Threading> Registered<T> {
         refuse_fork(NAME)?;
         let remote = access.difference(LOCAL);
         if !remote.is_empty() {
-            return Err(Error::unsupported(
-                NAME,
-                Needs::Property("a version of this crate that can"),
-            )
-            .detail(format!("{remote} cannot be granted yet")));
+            return Err(Error::invalid(NAME, format!("{remote} is a peer's to do"))
+                .hint("memory that peers reach is exposed: Domain::expose"));
         }
         if access.is_empty() {
             return Err(Error::invalid(NAME, "no use was named"));
         }
-        let (piece, _) = list.single().ok_or_else(|| {
-            Error::invalid(NAME, "the buffer is scattered").hint("register its pieces one by one")
-        })?;
-        let base = NonNull::new(piece.iov_base.cast::<u8>()).filter(|_| piece.iov_len > 0);
-        let base = base.ok_or_else(|| Error::invalid(NAME, "the buffer is empty"))?;
-        let (fid, requested) = open(&domain.0, base, piece.iov_len, access)?;
+        let (base, len) = list.one_piece(NAME)?;
+        let (fid, requested) = open(&domain.0, base, len, access)?;
         // SAFETY: the region is open.
         let (desc, key) =
             unsafe { (ofi_sys::fi_mr_desc(fid.as_ptr()), ofi_sys::fi_mr_key(fid.as_ptr())) };
-        Ok(Registered { fid, base, len: piece.iov_len, desc, key, requested })
+        Ok(Registered { fid, base, len, desc, key, requested })
     }
 }
 
-/// Registers, with a key of our own choice where the provider makes none (rule M7).
+/// Registers memory that the caller keeps until the region is closed.
 fn open<T: Threading>(
     domain: &Arc<DomainCore<T>>,
     base: NonNull<u8>,
     len: usize,
     access: Access,
+) -> Result<(Owned<fid_mr, T>, Option<u64>)> {
+    with_key(domain, |key, fid| {
+        // SAFETY: the domain is open; the memory is the caller's, who keeps it; `fid` receives the
+        // region.
+        unsafe {
+            let (base, none) = (base.as_ptr().cast_const().cast(), std::ptr::null_mut());
+            ofi_sys::fi_mr_reg(domain.as_ptr(), base, len, access.raw(), 0, key, 0, fid, none)
+        }
+    })
+}
+
+/// Makes a region, with a key of our own choice where the provider makes none (rule M7).
+fn with_key<T: Threading>(
+    domain: &Arc<DomainCore<T>>,
+    mut register: impl FnMut(u64, *mut *mut fid_mr) -> i32,
 ) -> Result<(Owned<fid_mr, T>, Option<u64>)> {
     /// Keys that the provider itself, or calls through `as_raw`, hold already.
     const TAKEN: usize = 1024;
@@ -271,23 +286,9 @@ fn open<T: Threading>(
             })?),
         };
         let mut fid = std::ptr::null_mut();
-        // SAFETY: the domain is open; the memory is the caller's, who keeps it until the region is
-        // closed; `fid` receives the region.
-        let status = unsafe {
-            ofi_sys::fi_mr_reg(
-                domain.as_ptr(),
-                base.as_ptr().cast_const().cast(),
-                len,
-                access.raw(),
-                0,
-                requested.unwrap_or(0),
-                0,
-                &raw mut fid,
-                std::ptr::null_mut(),
-            )
-        };
+        let status = register(requested.unwrap_or(0), &raw mut fid);
         match check(i64::from(status), NAME) {
-            // SAFETY: fi_mr_reg succeeded.
+            // SAFETY: the call succeeded, so the region is open and nobody else's.
             Ok(_) => return Ok((unsafe { Owned::new(fid, NAME)? }, requested)),
             Err(error) => {
                 // A key that somebody else holds stays out of use.
@@ -443,7 +444,7 @@ macro_rules! regions {
         unsafe impl<B: Buf, T: Threading> Buf for $region<B, T> {
             #[inline]
             fn segments(&self, list: &mut Segments) {
-                self.0.list(list, Access::SEND);
+                self.0.list(list);
             }
         }
 
@@ -475,44 +476,7 @@ impl<B, T: Threading> AsMut<[u8]> for MemoryRegion<B, T> {
 unsafe impl<B: BufMut, T: Threading> BufMut for MemoryRegion<B, T> {
     #[inline]
     fn segments_mut(&mut self, list: &mut Segments) {
-        self.0.list(list, Access::RECV);
-    }
-}
-
-/// The keys of a domain: each given out once at a time, and as late as possible again, so that a
-/// key of a region that is gone rarely names a new one.
-#[derive(Debug)]
-pub(crate) struct Keys {
-    next: u64,
-    /// The largest key.
-    last: u64,
-    used: HashSet<u64>,
-}
-
-impl Keys {
-    /// Keys of `size` bytes; 0, and more than 8, is as good as 8.
-    pub(crate) fn new(size: usize) -> Keys {
-        let last = match size {
-            1..=7 => (1 << (8 * size)) - 1,
-            _ => ofi_sys::FI_KEY_NOTAVAIL - 1,
-        };
-        Keys { next: 1, last, used: HashSet::new() }
-    }
-
-    fn take(&mut self) -> Option<u64> {
-        // One more try than keys are in use finds a free one, unless there is none.
-        for _ in 0..=self.used.len() {
-            let key = self.next;
-            self.next = if key >= self.last { 1 } else { key + 1 };
-            if self.used.insert(key) {
-                return Some(key);
-            }
-        }
-        None
-    }
-
-    fn release(&mut self, key: u64) {
-        self.used.remove(&key);
+        self.0.list(list);
     }
 }
 
@@ -526,28 +490,5 @@ mod tests {
         fn anywhere<X: Send + Sync>() {}
         anywhere::<MemoryRegion<Vec<u8>>>();
         anywhere::<FrozenRegion<&'static [u8]>>();
-    }
-
-    // rule: M7
-    #[test]
-    fn keys_are_unique_and_fit_their_size() {
-        let mut keys = Keys::new(1);
-        let taken: HashSet<u64> = std::iter::from_fn(|| keys.take()).collect();
-        assert_eq!(taken, (1..=255).collect());
-        keys.release(77);
-        assert_eq!(keys.take(), Some(77));
-        assert_eq!(keys.take(), None);
-    }
-
-    // rule: M7
-    #[test]
-    fn a_key_comes_back_as_late_as_possible() {
-        let mut keys = Keys::new(8);
-        let first = keys.take().unwrap();
-        keys.release(first);
-        assert_ne!(keys.take(), Some(first));
-        assert_eq!(Keys::new(8).last, u64::MAX - 1);
-        assert_eq!(Keys::new(4).last, u64::from(u32::MAX));
-        assert_eq!(Keys::new(32).last, u64::MAX - 1);
     }
 }

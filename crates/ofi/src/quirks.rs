@@ -38,6 +38,9 @@ pub enum Defect {
     CloseWithMessages,
     /// `fi_av_insert` follows connections that are gone, where messages wait for a receive.
     InsertFollowsGone,
+    /// A receive that matches a long message whose sender is gone crashes, where that was the only
+    /// connection.
+    LastConnectionDangles,
     /// The end of a connection in the middle of a message in segments crashes.
     SegmentsDangle,
     /// A request for a connection, from an endpoint that has closed since, crashes whoever reads it.
@@ -281,6 +284,15 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::RequestDangles,
         text: "the first message to an endpoint asks it to map the sender; where the sender has \
                closed by the time that is read, reading it crashes",
+    },
+    Quirk {
+        id: 25,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::LastConnectionDangles,
+        text: "a receive looks for the connection of the long message that it matches in a table that \
+               is gone with its last connection; while the endpoint has another, the receive fails",
     },
 ];
 

@@ -159,7 +159,7 @@ impl<T: Threading> AvCore<T> {
         } else if !table.retired.iter().any(|(_, bytes)| **bytes == *name.bytes()) {
             // Never inserted by the user, but a message may have made it known: inserting it names
             // that entry, and removing it removes it.
-            self.pass_through(name);
+            self.visit(name, |_| {});
         }
         !table.retired.iter().any(|(_, bytes)| **bytes == *name.bytes())
     }

@@ -251,6 +251,11 @@ impl<T: Threading> Setup<'_, T> {
         self.options.apply(fid.as_ptr(), info.provider(), false)?;
         // SAFETY: open, and bound to all it needs.
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        if quirk(info.provider(), Defect::LastConnectionDangles).is_some() {
+            if let Some(av) = self.av {
+                keep_connected(&fid, &info, &av.0);
+            }
+        }
         if local::concerns(&info) {
             let name = address_of(|buffer, length| {
                 // SAFETY: the endpoint is open and enabled; `length` bytes may be written.
@@ -267,6 +272,32 @@ fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u6
     // SAFETY: both are open, and the endpoint is not enabled yet (rule L4).
     check(i64::from(unsafe { ofi_sys::fi_ep_bind(ep.as_ptr(), fid, flags) }), "fi_ep_bind")
         .map(drop)
+}
+
+/// Has an endpoint of rxm connect to itself, so that its table of connections is never without one
+/// (quirk 25). Nothing is sent: the first try only begins to connect. Where that fails, what it guards
+/// against is as likely as without.
+fn keep_connected<T: Threading>(
+    fid: &Owned<ofi_sys::fid_ep, T>,
+    info: &Info,
+    av: &crate::av::AvCore<T>,
+) {
+    let name = address_of(|buffer, length| {
+        // SAFETY: the endpoint is open and enabled; `length` bytes may be written.
+        unsafe { ofi_sys::fi_getname(fid.as_fid(), buffer, length) }
+    });
+    let Ok(name) = name else { return };
+    av.visit(&FabricAddress::from_provider(info.address_format(), &name), |to| {
+        let (ep, nothing) = (fid.as_ptr(), std::ptr::null());
+        // SAFETY: the endpoint is open, with the capability; the address was just inserted.
+        unsafe {
+            if info.caps().contains(Caps::MSG) {
+                ofi_sys::fi_inject(ep, nothing, 0, to);
+            } else if info.caps().contains(Caps::TAGGED) {
+                ofi_sys::fi_tinject(ep, nothing, 0, to, 0);
+            }
+        }
+    });
 }
 
 /// Says once what this crate cannot avoid by itself.
@@ -297,16 +328,24 @@ fn directed_messages(info: &Info) -> u64 {
     if granted { DIRECTED_MSG } else { 0 }
 }
 
+/// Without any of the four a capability that has them means all (fi_getinfo.3).
+fn with_modifiers(caps: u64) -> u64 {
+    let four =
+        ofi_sys::FI_READ | ofi_sys::FI_WRITE | ofi_sys::FI_REMOTE_READ | ofi_sys::FI_REMOTE_WRITE;
+    if caps & four == 0 { caps | four } else { caps }
+}
+
 impl Limits {
     fn of(info: &Info) -> Limits {
         let mr_mode = info.domain().mr_mode();
         Limits {
-            caps: info.caps().raw() | directed_messages(info),
+            caps: with_modifiers(info.caps().raw()) | directed_messages(info),
             message: info.endpoint().max_msg_size(),
             inject: info.tx().inject_size(),
             transmit_iov: info.tx().iov_limit().max(1),
             // One piece is the overflow's, where there is one.
             receive_iov: (info.rx().iov_limit() - usize::from(needs_overflow(info))).max(1),
+            remote_iov: info.tx().rma_iov_limit().max(1),
             data_bytes: info.domain().cq_data_size(),
             tag_bits: match info.endpoint().mem_tag_format() {
                 // Named formats (MPI, CCL) use all bits in their own way.

@@ -8,7 +8,7 @@ use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc, time::Duration};
 use ofi_sys::fid_ep;
 
 use crate::{
-    Address, EndpointType, Error, FabricAddress, Info, Result,
+    Address, EndpointType, Error, FabricAddress, Info, RemoteSlice, Result,
     av::AvCore,
     cm::Connection,
     counter::CounterCore,
@@ -16,7 +16,10 @@ use crate::{
     domain::DomainCore,
     error::check,
     object::{CloseError, Owned},
-    op::{RecvOp, RecvVerb, SendOp, SendVerb, Wide, lane::Lane},
+    op::{
+        Data, ReadOp, ReadVerb, RecvOp, RecvVerb, SendOp, SendVerb, Wide, WriteOp, WriteVerb,
+        lane::Lane,
+    },
     threading::{Shared, Threading},
 };
 
@@ -128,6 +131,7 @@ pub(crate) struct Limits {
     pub(crate) inject: usize,
     pub(crate) transmit_iov: usize,
     pub(crate) receive_iov: usize,
+    pub(crate) remote_iov: usize,
     pub(crate) data_bytes: usize,
     /// Bits of a tag that the provider matches.
     pub(crate) tag_bits: u64,
@@ -278,7 +282,58 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
     }
 }
 
+impl<K: Connectionless, T: Threading> Endpoint<K, T> {
+    /// Writes to memory that a peer of the endpoint's address vector has exposed. The buffer may be
+    /// shorter than `target`. Inert until posted or awaited. Needs `FI_RMA`.
+    ///
+    /// A completion says that the buffer may be used again and, on a reliable endpoint, that the bytes
+    /// reached the peer's side. The peer's program sees them for certain after a message that was sent
+    /// behind a write of [`CompletionLevel::Delivery`](crate::CompletionLevel) which has completed, or
+    /// by [`data`](WriteOp::data) (rule B39).
+    #[doc(alias = "fi_write")]
+    #[doc(alias = "fi_writev")]
+    #[doc(alias = "fi_writemsg")]
+    pub fn write<B>(
+        &self,
+        buffer: B,
+        to: Address,
+        target: impl Into<RemoteSlice>,
+    ) -> WriteOp<'_, B, T> {
+        WriteOp::new(&self.core, WriteVerb::to(to.raw(), target.into()), buffer, Some(to))
+    }
+
+    /// Reads from memory that a peer of the endpoint's address vector has exposed: fills the buffer,
+    /// which may be shorter than `source`. Inert until posted or awaited. Needs `FI_RMA`.
+    #[doc(alias = "fi_read")]
+    #[doc(alias = "fi_readv")]
+    #[doc(alias = "fi_readmsg")]
+    pub fn read<B>(
+        &self,
+        buffer: B,
+        from: Address,
+        source: impl Into<RemoteSlice>,
+    ) -> ReadOp<'_, B, T> {
+        ReadOp::new(&self.core, ReadVerb::from(from.raw(), source.into()), buffer, Some(from))
+    }
+}
+
 impl<T: Threading> Endpoint<Msg, T> {
+    /// Writes to memory that the connected peer has exposed; as [`Endpoint::<Rdm>::write`].
+    ///
+    /// [`Endpoint::<Rdm>::write`]: Endpoint::write
+    #[doc(alias = "fi_write")]
+    pub fn write<B>(&self, buffer: B, target: impl Into<RemoteSlice>) -> WriteOp<'_, B, T> {
+        WriteOp::new(&self.core, WriteVerb::to(0, target.into()), buffer, None)
+    }
+
+    /// Reads from memory that the connected peer has exposed; as [`Endpoint::<Rdm>::read`].
+    ///
+    /// [`Endpoint::<Rdm>::read`]: Endpoint::read
+    #[doc(alias = "fi_read")]
+    pub fn read<B>(&self, buffer: B, source: impl Into<RemoteSlice>) -> ReadOp<'_, B, T> {
+        ReadOp::new(&self.core, ReadVerb::from(0, source.into()), buffer, None)
+    }
+
     /// A message to the connected peer. Inert until posted or awaited.
     #[doc(alias = "fi_send")]
     #[doc(alias = "fi_sendv")]
@@ -290,7 +345,7 @@ impl<T: Threading> Endpoint<Msg, T> {
 
 impl SendVerb {
     fn to(to: u64) -> SendVerb {
-        SendVerb { to, tag: 0, data: 0, flags: 0, tagged: Wide::No, with_data: Wide::No }
+        SendVerb { to, tag: 0, data: Data::NONE, flags: 0, tagged: Wide::No }
     }
 }
 

@@ -39,5 +39,6 @@ pub use info::{Info, InfoList};
 pub use nic::{Link, Nic, PciAddress};
 
 #[cfg(feature = "tracing")]
+pub(crate) use hints::{SERVED_MODES, SERVED_MR_MODES};
 pub(crate) use info::core_name;
 pub(crate) use query::load;

@@ -38,19 +38,25 @@ use crate::{
 };
 
 mod failed;
+mod inject;
 pub(crate) mod lane;
 #[cfg(all(test, loom))]
 mod models;
+mod options;
 pub(crate) mod overflow;
 mod post;
 mod recv;
+mod rma;
 mod send;
 pub(crate) mod slot;
 
 pub use failed::{Failed, Held, Returned};
+pub use options::CompletionLevel;
+pub(crate) use options::Data;
 use post::check;
 pub use recv::{Received, RecvOp, RecvVerb};
-pub use send::{CompletionLevel, SendOp, SendVerb, Sent};
+pub use rma::{Read, ReadOp, ReadVerb, WriteOp, WriteVerb, Written};
+pub use send::{SendOp, SendVerb, Sent};
 use slot::{DONE, Left, Outcome, PROVIDER, Part, QUEUED, Slot};
 
 /// What the provider is told about memory.
@@ -60,6 +66,20 @@ pub enum Memory {
     One(iovec, *mut c_void),
     /// Pieces and descriptors (or none), as long as each other.
     Many(*const iovec, *mut *mut c_void, usize),
+}
+
+impl Memory {
+    /// The list of pieces and descriptors for a call that takes one; that of one piece lives as long
+    /// as the call.
+    fn as_list<R>(self, call: impl FnOnce(*const iovec, *mut *mut c_void, usize) -> R) -> R {
+        match self {
+            Memory::One(piece, mut desc) => {
+                let descriptors = if desc.is_null() { std::ptr::null_mut() } else { &raw mut desc };
+                call(&raw const piece, descriptors, 1)
+            }
+            Memory::Many(iov, desc, count) => call(iov, desc, count),
+        }
+    }
 }
 
 /// A `bool` as wide as what is beside it, so that verbs are copied in words.
@@ -79,6 +99,7 @@ impl Wide {
 
 pub(crate) mod sealed {
     use super::{Memory, Outcome, Segments};
+    use crate::{Access, Result};
 
     /// A verb: its arguments, its call, its end. Public in name only.
     pub trait Verb: Copy + 'static {
@@ -87,10 +108,17 @@ pub(crate) mod sealed {
         const NAME: &'static str;
         /// Whether it completes on the receive queue.
         const RECEIVES: bool;
+        /// What a registration of its memory must permit.
+        const ACCESS: Access;
         /// Posts with the same class keep their order.
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
         fn needs(&self) -> u64;
+        /// That it can be done with `total` bytes of memory, where an operation may name so many pieces
+        /// of remote memory.
+        fn fits(&self, _total: usize, _remote_iov: usize) -> Result<()> {
+            Ok(())
+        }
         /// Hands the operation to the provider.
         ///
         /// # Safety

@@ -111,7 +111,7 @@ pub(super) fn check<V: Uses<B>, B, T: Threading>(
     buffer: &mut B,
     to: Option<Address>,
 ) -> Result<usize> {
-    let mut list = Segments::new();
+    let mut list = Segments::for_access(V::ACCESS);
     V::list(buffer, &mut list);
     let total = list.total();
     let limits = &core.limits;
@@ -127,6 +127,7 @@ pub(super) fn check<V: Uses<B>, B, T: Threading>(
     if list.count() > iov_limit || long || missing != 0 || foreign || unregistered {
         return Err(refusal::<V>(list.count(), iov_limit, long, limits.message, missing, foreign));
     }
+    verb.fits(total, limits.remote_iov)?;
     Ok(total)
 }
 
@@ -191,7 +192,10 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     #[inline(always)]
     unsafe fn issue(slot: &Slot<T>) -> isize {
         const {
-            assert!(size_of::<V>() <= 64 && align_of::<V>() <= 8, "verbs fit in their slot");
+            assert!(
+                size_of::<V>() <= size_of::<slot::VerbStorage>() && align_of::<V>() <= 8,
+                "verbs fit in their slot"
+            );
         }
         // Out of the closure: the completer may write the outcome while `issue` still runs.
         let body = slot.body(Part::Buffer, |b| b);
@@ -201,7 +205,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
             // The copy in the slot: the caller's stays in registers then.
             let verb = &*(&raw const (*body).verb).cast::<V>();
             let lane = slot.lane.as_ref();
-            let mut list = Segments::new();
+            let mut list = Segments::for_access(V::ACCESS);
             V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
             let memory = match (list.single(), lane.overflow.filter(|_| V::RECEIVES)) {
                 (Some((iov, desc)), None) => Memory::One(iov, desc),

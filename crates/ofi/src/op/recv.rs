@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::{Memory, Operation, Outcome, Uses, Verb, Wide, lane::RECEIVES};
 use crate::{
-    Address,
+    Access, Address,
     buf::{BufMut, Segments},
     endpoint::DIRECTED_MSG,
     threading::{Shared, Threading},
@@ -131,6 +131,7 @@ impl Verb for RecvVerb {
     type Output = Received;
     const NAME: &'static str = "fi_recv";
     const RECEIVES: bool = true;
+    const ACCESS: Access = Access::RECV;
 
     #[inline]
     fn class(&self) -> u64 {

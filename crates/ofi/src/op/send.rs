@@ -3,15 +3,14 @@
 use std::ffi::c_void;
 
 use super::{
-    Failed, Memory, Operation, Outcome, Uses, Verb, Wide,
-    lane::Lane,
-    slot::{PROVIDER, Slot},
+    Memory, Operation, Outcome, Uses, Verb, Wide,
+    inject::Injects,
+    options::{Carries, Data, Flagged},
 };
 use crate::{
-    Error, ErrorKind, OpFlags,
+    Access,
     buf::{Buf, Segments},
-    error::Needs,
-    threading::{Shared, Threading, Word},
+    threading::{Shared, Threading},
 };
 
 /// A message to be sent: what [`Endpoint::send`](crate::Endpoint::send) returns.
@@ -23,32 +22,15 @@ pub struct SendVerb {
     /// The provider's address; ignored on a connected endpoint.
     pub(crate) to: u64,
     pub(crate) tag: u64,
-    pub(crate) data: u64,
+    pub(crate) data: Data,
     pub(crate) flags: u64,
     pub(crate) tagged: Wide,
-    pub(crate) with_data: Wide,
 }
 
 /// That a message was sent, as far as its [`CompletionLevel`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sent;
-
-/// What the completion of a send means (rule B28).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CompletionLevel {
-    /// The buffer may be used again; nothing is said about the peer.
-    Inject,
-    /// On a reliable endpoint the message reached the peer's side, on an unreliable one it left
-    /// this host. The default of most providers.
-    Transmit,
-    /// The message is in the peer's buffer, visible to the peer once it completes there.
-    Delivery,
-    /// The message was matched with a receive. Best effort: most providers take the flag and do
-    /// nothing for it (rule B29).
-    Match,
-}
 
 impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
     /// Sends it as a tagged message, for a receive with this tag.
@@ -63,148 +45,37 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
         self.verb.tagged = Wide::Yes;
         self
     }
+}
 
-    /// Sends `data` along, in the peer's completion entry.
-    ///
-    /// The value must fit in the domain's `cq_data_size` bytes (rule B30), else posting fails.
-    #[doc(alias = "fi_senddata")]
-    #[doc(alias = "fi_tsenddata")]
-    #[doc(alias = "FI_REMOTE_CQ_DATA")]
-    pub fn data(mut self, data: u64) -> Self {
-        let bytes = self.core.limits.data_bytes;
-        if bytes == 0 {
-            self.fault(
-                Error::unsupported("send", Needs::Property("immediate data"))
-                    .detail("the provider's cq_data_size is 0"),
-            );
-        } else if bytes < 8 && data >> (8 * bytes) != 0 {
-            self.fault(Error::invalid("send", format!("{data:#x} does not fit in {bytes} bytes")));
-        }
-        self.verb.data = data;
-        self.verb.with_data = Wide::Yes;
-        self
+impl Flagged for SendVerb {
+    fn flags(&self) -> u64 {
+        self.flags
     }
 
-    /// What the completion shall mean.
-    #[doc(alias = "FI_TRANSMIT_COMPLETE")]
-    #[doc(alias = "FI_DELIVERY_COMPLETE")]
-    pub fn level(self, level: CompletionLevel) -> Self {
-        self.flags(match level {
-            CompletionLevel::Inject => OpFlags::INJECT_COMPLETE,
-            CompletionLevel::Transmit => OpFlags::TRANSMIT_COMPLETE,
-            CompletionLevel::Delivery => OpFlags::DELIVERY_COMPLETE,
-            CompletionLevel::Match => OpFlags::MATCH_COMPLETE,
-        })
-    }
-
-    /// Adds operation flags: those of a message that say nothing about memory (`FENCE`, `MORE`,
-    /// levels). Others are refused when it is posted.
-    #[doc(alias = "fi_sendmsg")]
-    pub fn flags(mut self, flags: OpFlags) -> Self {
-        let plain = OpFlags::FENCE
-            | OpFlags::MORE
-            | OpFlags::INJECT_COMPLETE
-            | OpFlags::TRANSMIT_COMPLETE
-            | OpFlags::DELIVERY_COMPLETE
-            | OpFlags::MATCH_COMPLETE;
-        let odd = flags.difference(plain);
-        if !odd.is_empty() {
-            self.fault(Error::invalid("send", format!("the flags {odd} are not a send's to set")));
-        }
-        if flags.contains(OpFlags::FENCE) && self.core.limits.caps & ofi_sys::FI_FENCE == 0 {
-            self.fault(Error::unsupported("send", Needs::Capability("FI_FENCE")));
-        }
-        self.verb.flags |= flags.raw();
-        self
+    fn flags_mut(&mut self) -> &mut u64 {
+        &mut self.flags
     }
 }
 
-impl<'ep, B: AsRef<[u8]>, T: Threading> SendOp<'ep, B, T> {
-    /// Sends a copy: the provider has taken the bytes when this returns, and there is nothing to
-    /// wait for. Takes any slice, borrowed ones too.
-    ///
-    /// A later failure shows as an entry in
-    /// [`CompletionQueue::unsolicited`](crate::CompletionQueue::unsolicited) (rule B5).
-    ///
-    /// # Errors
-    ///
-    /// With the buffer: [`ErrorKind::TooLarge`] beyond the endpoint's inject size,
-    /// [`ErrorKind::Busy`] where there is no room, `Invalid` with flags, what the provider says.
-    #[doc(alias = "fi_inject")]
-    #[doc(alias = "fi_injectdata")]
-    #[doc(alias = "fi_tinject")]
-    #[doc(alias = "fi_tinjectdata")]
-    pub fn inject(self) -> Result<B, Failed<B>> {
-        let Operation { core, verb, buffer, to, fault } = self;
-        match fault.map_or_else(|| inject(core, &verb, buffer.as_ref(), to), Err) {
-            Ok(()) => Ok(buffer),
-            Err(error) => Err(Failed::back(error, buffer)),
-        }
+impl Carries for SendVerb {
+    fn carry(&mut self, data: u64) {
+        self.data = Data::of(data);
     }
 }
 
-fn inject<T: Threading>(
-    core: &crate::endpoint::Core<T>,
-    verb: &SendVerb,
-    bytes: &[u8],
-    to: Option<crate::Address>,
-) -> Result<(), Error> {
-    const NAME: &str = "fi_inject";
-    let limit = core.limits.inject;
-    let missing = verb.needs() & !core.limits.caps;
-    if bytes.len() > limit {
-        return Err(Error::new(ErrorKind::TooLarge { limit }, NAME));
-    }
-    if missing != 0 || to.is_some_and(|address| !core.knows(address)) {
-        return Err(super::post::refusal::<SendVerb>(1, 1, false, 0, missing, missing == 0));
-    }
-    if verb.flags != 0 {
-        return Err(Error::invalid(NAME, "an injected message takes no flags"));
-    }
-    if core.lane().must_wait(verb.class()) {
-        return Err(Error::busy());
-    }
-    let Some(_named) = Named::new(core, to) else {
-        return Err(Error::new(ErrorKind::StaleAddress, NAME));
-    };
-    let (ep, buf, len) = (core.lane().fid.as_ptr(), bytes.as_ptr().cast::<c_void>(), bytes.len());
-    // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
-    // (`_named`); the bytes are read during the call only (rule B5) and within the inject size.
-    let status = unsafe {
-        match (verb.tagged.is_yes(), verb.with_data.is_yes()) {
-            (false, false) => ofi_sys::fi_inject(ep, buf, len, verb.to),
-            (false, true) => ofi_sys::fi_injectdata(ep, buf, len, verb.data, verb.to),
-            (true, false) => ofi_sys::fi_tinject(ep, buf, len, verb.to, verb.tag),
-            (true, true) => ofi_sys::fi_tinjectdata(ep, buf, len, verb.data, verb.to, verb.tag),
-        }
-    };
-    if status < 0 { Err(super::post::refused::<SendVerb>(status)) } else { Ok(()) }
-}
+impl Injects for SendVerb {
+    const NAME: &'static str = "fi_inject";
 
-/// Names an address through a slot for as long as a call runs that leaves no slot behind, so that
-/// another thread cannot remove the address meanwhile (rule A2).
-struct Named<'a, T: Threading>(Option<&'a Slot<T>>);
-
-impl<'a, T: Threading> Named<'a, T> {
-    /// `None` if the address was removed.
-    fn new(core: &'a crate::endpoint::Core<T>, to: Option<crate::Address>) -> Option<Self> {
-        // Where only one thread may be here, nobody can remove it during the call.
-        let Some(address) = to.filter(|_| T::SHARED) else {
-            return Some(Named(None));
-        };
-        let slot = core.lane().acquire();
-        slot.destination.store(address.entry_word());
-        slot.state.store_fenced(PROVIDER);
-        let named = Named(Some(slot));
-        address.is_current().then_some(named)
-    }
-}
-
-impl<T: Threading> Drop for Named<'_, T> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.0 {
-            // SAFETY: taken from the free list by us and never posted.
-            unsafe { Lane::home(slot) };
+    unsafe fn inject(&self, ep: *mut ofi_sys::fid_ep, buf: *const c_void, len: usize) -> isize {
+        let SendVerb { to, tag, data: Data { value: data, there }, .. } = *self;
+        // SAFETY: the caller's promise for each of them.
+        unsafe {
+            match (self.tagged.is_yes(), there.is_yes()) {
+                (false, false) => ofi_sys::fi_inject(ep, buf, len, to),
+                (false, true) => ofi_sys::fi_injectdata(ep, buf, len, data, to),
+                (true, false) => ofi_sys::fi_tinject(ep, buf, len, to, tag),
+                (true, true) => ofi_sys::fi_tinjectdata(ep, buf, len, data, to, tag),
+            }
         }
     }
 }
@@ -213,6 +84,7 @@ impl Verb for SendVerb {
     type Output = Sent;
     const NAME: &'static str = "fi_send";
     const RECEIVES: bool = false;
+    const ACCESS: Access = Access::SEND;
 
     #[inline]
     fn class(&self) -> u64 {
@@ -231,11 +103,11 @@ impl Verb for SendVerb {
         memory: Memory,
         context: *mut c_void,
     ) -> isize {
-        let SendVerb { to, tag, data, .. } = *self;
+        let SendVerb { to, tag, data: Data { value: data, .. }, .. } = *self;
         // SAFETY: the caller's promise for each of them: the endpoint is open with the capability,
         // the address is its own, memory and context stay until the completion.
         unsafe {
-            match (memory, self.flags, self.tagged.is_yes(), self.with_data.is_yes()) {
+            match (memory, self.flags, self.tagged.is_yes(), self.data.there.is_yes()) {
                 (Memory::One(v, desc), 0, false, false) => {
                     ofi_sys::fi_send(ep, v.iov_base, v.iov_len, desc, to, context)
                 }
@@ -272,24 +144,14 @@ impl SendVerb {
         memory: Memory,
         context: *mut c_void,
     ) -> isize {
-        let (mut one, mut one_desc);
-        let (msg_iov, desc, iov_count) = match memory {
-            Memory::One(v, d) => {
-                one = v;
-                one_desc = d;
-                let desc = if d.is_null() { std::ptr::null_mut() } else { &raw mut one_desc };
-                ((&raw mut one).cast_const(), desc, 1)
-            }
-            Memory::Many(iov, desc, count) => (iov, desc, count),
-        };
         let mut flags = self.flags | ofi_sys::FI_COMPLETION;
-        if self.with_data.is_yes() {
+        if self.data.there.is_yes() {
             flags |= ofi_sys::FI_REMOTE_CQ_DATA;
         }
-        let (addr, data) = (self.to, self.data);
+        let (addr, data) = (self.to, self.data.value);
         // SAFETY: as the caller promises; the message structures are read during the call only,
         // lists of more than one segment live in the slot (rule B9).
-        unsafe {
+        memory.as_list(|msg_iov, desc, iov_count| unsafe {
             if self.tagged.is_yes() {
                 let message = ofi_sys::fi_msg_tagged {
                     msg_iov,
@@ -306,7 +168,7 @@ impl SendVerb {
                 let message = ofi_sys::fi_msg { msg_iov, desc, iov_count, addr, context, data };
                 ofi_sys::fi_sendmsg(ep, &raw const message, flags)
             }
-        }
+        })
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) struct Body<T: Threading> {
     /// The buffer's handle, or a box of it.
     pub(crate) buffer: Storage,
     /// The verb's arguments, for the first post and every later try.
-    pub(crate) verb: MaybeUninit<[u64; 8]>,
+    pub(crate) verb: VerbStorage,
     /// What the completer does with the buffer of an orphan: drop it, or hand it to its ticket.
     orphan: unsafe fn(*mut Body<T>),
     pub(crate) ticket: *const (),
@@ -103,6 +103,9 @@ pub(crate) struct Body<T: Threading> {
     pub(crate) desc: [MaybeUninit<*mut c_void>; INLINE_SEGMENTS],
     pub(crate) spilled: Option<Box<(Vec<iovec>, Vec<*mut c_void>)>>,
 }
+
+/// Room for a verb: reads and writes name up to three pieces of remote memory.
+pub(crate) type VerbStorage = MaybeUninit<[u64; 16]>;
 
 /// Room for a buffer's handle.
 pub(crate) type Storage = MaybeUninit<[u64; 8]>;

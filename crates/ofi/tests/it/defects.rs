@@ -7,16 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ofi::{Caps, Connectionless, CqFormat, Defect, RawCompletionQueue, RawEndpoint, quirk};
+use ofi::{
+    Caps, Connectionless, CqFormat, Defect, RawCompletionQueue, RawEndpoint, WaitError, quirk,
+};
 
 use crate::{
-    harness::{LIMIT, List, Mode, Pair, Parent, Rig, Target, Verdict, cases},
+    harness::{LIMIT, List, Mode, Pair, Parent, Rig, Stop, Target, Verdict, cases},
     whose::{Context, Two, shown},
 };
 
 pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_18_insert_crashes quirk_19_short_receive_hangs);
     cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
+    cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
 }
@@ -194,6 +197,102 @@ fn quirk_24_request_dangles<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     }
     // The objects would close it again.
     std::process::exit(0)
+}
+
+/// Defect 25: rxm looks for a connection in a table that went with the last one.
+fn quirk_25_last_connection_dangles<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        let known = quirk(&t.provider, Defect::LastConnectionDangles).is_some();
+        return shown(known, libc::SIGSEGV);
+    }
+    let two = Two::<T>::open(t, Caps::MSG)?;
+    let parent = Parent::new();
+    if !t.provider.ends_with("ofi_rxm") {
+        // Only rxm has such a table; not all may do what comes now.
+        return parent.say("now");
+    }
+    // One that has not connected to itself, as those of this crate do.
+    let bare = BareEndpoint::open(&two)?;
+    let (bytes, sent, none) = (vec![7_u8; 1 << 20].leak(), context(), std::ptr::null_mut());
+    // SAFETY: what the operations name is never freed; the address was just inserted. Where it crashes
+    // regardless, this process was started for it.
+    unsafe {
+        let post = || two.a.send(bytes.as_ptr(), bytes.len(), none, bare.to, sent);
+        two.until_posted(&post)?;
+        for _ in 0..2000 {
+            assert!(two.read().is_empty(), "it ends before it is received");
+        }
+        parent.say("now")?;
+        ofi_sys::fi_close(two.a.as_raw().cast());
+        // rxm looks at its connections every 10 ms.
+        let until = Instant::now() + Duration::from_millis(200);
+        while Instant::now() < until {
+            ofi_sys::fi_cq_read(two.cq.as_raw(), none, 0);
+        }
+        ofi_sys::fi_recv(bare.ep, bytes.as_mut_ptr().cast(), 8, none, u64::MAX, context());
+    }
+    // The objects would close it again.
+    std::process::exit(0)
+}
+
+/// An endpoint opened by C calls alone.
+struct BareEndpoint {
+    ep: *mut ofi_sys::fid_ep,
+    to: u64,
+}
+
+impl BareEndpoint {
+    fn open<T: Mode>(two: &Two<T>) -> Result<BareEndpoint, Stop> {
+        let (mut ep, mut to) = (std::ptr::null_mut(), 0);
+        let mut name = [0_u8; 512];
+        let mut len = name.len();
+        let none = std::ptr::null_mut();
+        // SAFETY: domain, vector and queue are open, and outlive the endpoint; `name` has `len` bytes.
+        unsafe {
+            let (domain, info) = (two.rig.domain.as_raw(), two.a.info().as_raw().cast_mut());
+            assert_eq!(ofi_sys::fi_endpoint(domain, info, &raw mut ep, none), 0);
+            assert_eq!(ofi_sys::fi_ep_bind(ep, two.rig.av.as_raw().cast(), 0), 0);
+            let both = ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV;
+            assert_eq!(ofi_sys::fi_ep_bind(ep, two.cq.as_raw().cast(), both), 0);
+            assert_eq!(ofi_sys::fi_enable(ep), 0);
+            assert_eq!(ofi_sys::fi_getname(ep.cast(), name.as_mut_ptr().cast(), &raw mut len), 0);
+            let (av, address) = (two.rig.av.as_raw(), name.as_ptr().cast());
+            assert_eq!(ofi_sys::fi_av_insert(av, address, 1, &raw mut to, 0, none), 1);
+        }
+        Ok(BareEndpoint { ep, to })
+    }
+}
+
+/// A receive that matches a long message whose sender has closed ends, in one way or another.
+// quirk: 25
+fn received_from_a_closed_sender<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let other = Rig::<T>::open(t, Caps::MSG)?;
+    let b = other.endpoint::<K>()?;
+    let a = rig.endpoint::<K>()?;
+    let to = rig.av.insert(&b.name()?)?;
+    let mut send = match a.send(vec![1; 1 << 20], to).wait(Duration::ZERO) {
+        Err(WaitError::Expired(op)) => Some(op),
+        done => {
+            drop(done);
+            None
+        }
+    };
+    for _ in 0..2000 {
+        rig.cq.progress()?;
+        other.cq.progress()?;
+    }
+    drop(send.take());
+    let _ = a.close(Duration::from_millis(1));
+    for _ in 0..2000 {
+        other.cq.progress()?;
+    }
+    match b.recv(vec![0; 1 << 20]).wait(Duration::from_millis(100)) {
+        Ok((received, _)) => assert!(received.len() <= 1 << 20),
+        Err(WaitError::Failed(failed)) => drop(failed),
+        Err(WaitError::Expired(op)) => drop(op),
+    }
+    Ok(())
 }
 
 /// An endpoint closes before the one it has sent to looks: that goes on, and hears from others.

@@ -39,6 +39,7 @@ mod options;
 mod queues;
 mod raw_cq;
 mod reentrancy;
+mod rma;
 mod sequences;
 mod stopped;
 mod tagged;
@@ -61,6 +62,7 @@ fn main() -> std::process::ExitCode {
     ops::register(&mut list);
     options::register(&mut list);
     mr::register(&mut list);
+    rma::register(&mut list);
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);

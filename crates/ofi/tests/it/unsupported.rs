@@ -27,7 +27,24 @@ const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_C
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
+const NO_RMA: &str = "sm2 has no remote memory";
+
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("rma::written_and_read", "sm2", SINCE_2, NO_RMA),
+    no("rma::vectors_on_both_sides", "sm2", SINCE_2, NO_RMA),
+    no("rma::written_with_data", "sm2", SINCE_2, NO_RMA),
+    no("rma::injected", "sm2", SINCE_2, NO_RMA),
+    no("rma::levels_of_completion", "sm2", SINCE_2, NO_RMA),
+    no("rma::regions_with_different_rights", "sm2", SINCE_2, NO_RMA),
+    no("rma::refused_before_the_call", "sm2", SINCE_2, NO_RMA),
+    no("rma::memory_outlives_its_region", "sm2", SINCE_2, NO_RMA),
+    no("rma::region_slices_are_buffers", "sm2", SINCE_2, NO_RMA),
+    no("rma::dropped_write_in_flight", "sm2", SINCE_2, NO_RMA),
+    no("rma::dropped_read_in_flight", "sm2", SINCE_2, NO_RMA),
+    no("rma::two_processes", "sm2", SINCE_2, NO_RMA),
+    no("rma::foreign_keys_change_nothing", "sm2", SINCE_2, NO_RMA),
+    no("rma::closed_under_a_write", "sm2", SINCE_2, NO_RMA),
+    no("rma::without_the_capability", "sm2", SINCE_2, NO_RMA),
     no("queues::descriptor", "shm", ALL, NO_FD),
     no("queues::descriptor", "sm2", SINCE_2, NO_FD),
     no("queues::descriptor", "udp;ofi_rxd", ALL, NO_FD),

@@ -1,0 +1,218 @@
+//! What a peer knows of a region: where, how long, by which key, with which rights.
+
+use std::ops::RangeBounds;
+
+use super::NAME;
+use crate::{Access, Error, Result, memory::part};
+
+/// A peer's exposed region: made by [`ExposedRegion::remote`](crate::ExposedRegion::remote), sent to
+/// whoever shall access it ([`to_bytes`](Self::to_bytes)).
+///
+/// Nothing in it can be trusted, and nothing needs to be: a wrong key or address fails at the owner,
+/// or changes nothing there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Vec<u8>", into = "Vec<u8>"))]
+pub struct RemoteRegion(Parts);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Parts {
+    /// The address of its first byte: the owner's, or 0 (rule M6).
+    pub(super) base: u64,
+    pub(super) len: u64,
+    pub(super) key: u64,
+    pub(super) rights: Access,
+}
+
+/// Some bytes of a [`RemoteRegion`]: what is read, or written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RemoteSlice {
+    pub(crate) addr: u64,
+    pub(crate) len: usize,
+    pub(crate) key: u64,
+    pub(crate) rights: Access,
+}
+
+/// The form of the bytes.
+const VERSION: u8 = 1;
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+const BYTES: usize = 26;
+
+impl RemoteRegion {
+    pub(super) fn new(parts: Parts) -> RemoteRegion {
+        RemoteRegion(parts)
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.0.len
+    }
+
+    /// Whether there is no byte in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.len == 0
+    }
+
+    /// What its owner permits: `REMOTE_READ`, `REMOTE_WRITE`.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.0.rights
+    }
+
+    /// The key that the owner's domain knows it by.
+    #[must_use]
+    pub fn key(&self) -> u64 {
+        self.0.key
+    }
+
+    /// Some of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if they are not within the region.
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<RemoteSlice> {
+        let Parts { base, len, key, rights } = self.0;
+        let (start, len) = part(usize::try_from(len).unwrap_or(usize::MAX), range)?;
+        // `from_bytes` refused a region that goes beyond the last address.
+        Ok(RemoteSlice { addr: base + start as u64, len, key, rights })
+    }
+
+    /// For another process: 26 bytes, the first of which is the version of the form.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Parts { base, len, key, rights } = self.0;
+        let right = |access: Access, bit: u8| if rights.contains(access) { bit } else { 0 };
+        let rights = right(Access::REMOTE_READ, READ) | right(Access::REMOTE_WRITE, WRITE);
+        let mut bytes = vec![VERSION, rights];
+        for number in [base, len, key] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// From another process.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if they are not what [`to_bytes`](Self::to_bytes) makes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<RemoteRegion> {
+        let wrong = |what: &str| Error::invalid(NAME, format!("not a remote region: {what}"));
+        let &[version, rights, ref numbers @ ..] = bytes else { return Err(wrong("too short")) };
+        if version != VERSION {
+            return Err(wrong(&format!("version {version}, this crate reads {VERSION}")));
+        }
+        if bytes.len() != BYTES || rights & !(READ | WRITE) != 0 {
+            return Err(wrong(&format!("{} bytes, rights {rights:#x}", bytes.len())));
+        }
+        let number = |i: usize| {
+            let word = numbers[8 * i..].first_chunk::<8>();
+            u64::from_le_bytes(*word.expect("the length was checked"))
+        };
+        let (base, len, key) = (number(0), number(1), number(2));
+        if base.checked_add(len).is_none() {
+            return Err(wrong("it goes beyond the last address"));
+        }
+        let mut access = Access::empty();
+        access.set(Access::REMOTE_READ, rights & READ != 0);
+        access.set(Access::REMOTE_WRITE, rights & WRITE != 0);
+        Ok(RemoteRegion(Parts { base, len, key, rights: access }))
+    }
+}
+
+impl TryFrom<Vec<u8>> for RemoteRegion {
+    type Error = Error;
+
+    fn try_from(bytes: Vec<u8>) -> Result<RemoteRegion> {
+        RemoteRegion::from_bytes(&bytes)
+    }
+}
+
+impl From<RemoteRegion> for Vec<u8> {
+    fn from(region: RemoteRegion) -> Vec<u8> {
+        region.to_bytes()
+    }
+}
+
+impl RemoteSlice {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no byte in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Some of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if they are not within the slice.
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<RemoteSlice> {
+        let (start, len) = part(self.len, range)?;
+        Ok(RemoteSlice { addr: self.addr + start as u64, len, ..*self })
+    }
+}
+
+impl From<RemoteRegion> for RemoteSlice {
+    /// All of it.
+    fn from(region: RemoteRegion) -> RemoteSlice {
+        let Parts { base, len, key, rights } = region.0;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        RemoteSlice { addr: base, len, key, rights }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REGION: RemoteRegion = RemoteRegion(Parts {
+        base: 0x1000,
+        len: 100,
+        key: u64::MAX - 7,
+        rights: Access::REMOTE_READ,
+    });
+
+    #[test]
+    fn survives_the_round_trip() {
+        assert_eq!(RemoteRegion::from_bytes(&REGION.to_bytes()).unwrap(), REGION);
+        assert_eq!(REGION.to_bytes().len(), BYTES);
+    }
+
+    // rule: M6
+    #[test]
+    fn slices_stay_within() {
+        let all = RemoteSlice::from(REGION);
+        assert_eq!((all.addr, all.len()), (0x1000, 100));
+        let slice = REGION.slice(10..20).unwrap();
+        assert_eq!((slice.addr, slice.len()), (0x100A, 10));
+        assert_eq!(slice.slice(4..).unwrap().addr, 0x100E);
+        assert!(REGION.slice(90..101).is_err());
+        assert!(slice.slice(..11).is_err());
+    }
+
+    #[test]
+    fn hostile_bytes_are_refused() {
+        let good = REGION.to_bytes();
+        for len in 0..good.len() {
+            assert!(RemoteRegion::from_bytes(&good[..len]).is_err());
+        }
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            RemoteRegion::from_bytes(&bytes)
+        };
+        assert!(with(0, 2).is_err());
+        assert!(with(1, 4).is_err());
+        let mut beyond = good.clone();
+        beyond[2..18].fill(0xFF);
+        assert!(RemoteRegion::from_bytes(&beyond).is_err());
+    }
+}
