@@ -60,6 +60,21 @@ macro_rules! enumerations {
     )*};
 }
 
+impl Datatype {
+    /// Bytes of a value. `None` for types whose form depends on the C compiler (rule X5).
+    #[must_use]
+    pub const fn size(self) -> Option<usize> {
+        Some(match self {
+            Datatype::Int8 | Datatype::Uint8 => 1,
+            Datatype::Int16 | Datatype::Uint16 => 2,
+            Datatype::Int32 | Datatype::Uint32 | Datatype::Float => 4,
+            Datatype::Int64 | Datatype::Uint64 | Datatype::Double | Datatype::FloatComplex => 8,
+            Datatype::DoubleComplex | Datatype::Int128 | Datatype::Uint128 => 16,
+            Datatype::Unknown(_) => return None,
+        })
+    }
+}
+
 /// Protocols and address formats of one provider have this bit set.
 const PROVIDER_SPECIFIC: u32 = 1 << 31;
 
@@ -74,6 +89,82 @@ enumerations! {
         Dgram = FI_EP_DGRAM "FI_EP_DGRAM",
         /// Connectionless and reliable.
         Rdm = FI_EP_RDM "FI_EP_RDM",
+    }
+
+    /// The type of the values of an atomic operation. See `fi_atomic(3)`.
+    Datatype {
+        /// `i8`.
+        Int8 = FI_INT8 "FI_INT8",
+        /// `u8`.
+        Uint8 = FI_UINT8 "FI_UINT8",
+        /// `i16`.
+        Int16 = FI_INT16 "FI_INT16",
+        /// `u16`.
+        Uint16 = FI_UINT16 "FI_UINT16",
+        /// `i32`.
+        Int32 = FI_INT32 "FI_INT32",
+        /// `u32`.
+        Uint32 = FI_UINT32 "FI_UINT32",
+        /// `i64`.
+        Int64 = FI_INT64 "FI_INT64",
+        /// `u64`.
+        Uint64 = FI_UINT64 "FI_UINT64",
+        /// `f32`.
+        Float = FI_FLOAT "FI_FLOAT",
+        /// `f64`.
+        Double = FI_DOUBLE "FI_DOUBLE",
+        /// Two `f32`.
+        FloatComplex = FI_FLOAT_COMPLEX "FI_FLOAT_COMPLEX",
+        /// Two `f64`.
+        DoubleComplex = FI_DOUBLE_COMPLEX "FI_DOUBLE_COMPLEX",
+        /// `i128`.
+        Int128 = FI_INT128 "FI_INT128",
+        /// `u128`.
+        Uint128 = FI_UINT128 "FI_UINT128",
+    }
+
+    /// What an atomic operation does. See `fi_atomic(3)`.
+    AtomicOp {
+        /// The smaller value.
+        Min = FI_MIN "FI_MIN",
+        /// The greater value.
+        Max = FI_MAX "FI_MAX",
+        /// The sum.
+        Sum = FI_SUM "FI_SUM",
+        /// The product.
+        Prod = FI_PROD "FI_PROD",
+        /// Whether one of them is not zero.
+        Lor = FI_LOR "FI_LOR",
+        /// Whether none of them is zero.
+        Land = FI_LAND "FI_LAND",
+        /// Bits of either.
+        Bor = FI_BOR "FI_BOR",
+        /// Bits of both.
+        Band = FI_BAND "FI_BAND",
+        /// Whether just one of them is not zero.
+        Lxor = FI_LXOR "FI_LXOR",
+        /// Bits of just one.
+        Bxor = FI_BXOR "FI_BXOR",
+        /// What is there; fetching only.
+        Read = FI_ATOMIC_READ "FI_ATOMIC_READ",
+        /// The operand.
+        Write = FI_ATOMIC_WRITE "FI_ATOMIC_WRITE",
+        /// The operand, where what is there equals the expected.
+        Cswap = FI_CSWAP "FI_CSWAP",
+        /// The operand, where they differ.
+        CswapNe = FI_CSWAP_NE "FI_CSWAP_NE",
+        /// The operand, where the expected is less than or equal to what is there.
+        CswapLe = FI_CSWAP_LE "FI_CSWAP_LE",
+        /// The operand, where the expected is less.
+        CswapLt = FI_CSWAP_LT "FI_CSWAP_LT",
+        /// The operand, where the expected is greater than or equal.
+        CswapGe = FI_CSWAP_GE "FI_CSWAP_GE",
+        /// The operand, where the expected is greater.
+        CswapGt = FI_CSWAP_GT "FI_CSWAP_GT",
+        /// The bits of the operand that are set in the expected.
+        Mswap = FI_MSWAP "FI_MSWAP",
+        /// The difference (2.0).
+        Diff = FI_DIFF "FI_DIFF",
     }
 
     /// Who makes operations progress. See `fi_domain(3)`.

@@ -56,6 +56,11 @@ impl Segments {
         self.access
     }
 
+    /// What the memory that is listed from here on is for.
+    pub(crate) fn want(&mut self, access: Access) {
+        self.access = access;
+    }
+
     /// Start and length of the only segment, of at least one byte (rule M14).
     pub(crate) fn one_piece(&self, attempted: &'static str) -> Result<(NonNull<u8>, usize)> {
         let (piece, _) = self.single().ok_or_else(|| {

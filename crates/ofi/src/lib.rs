@@ -44,7 +44,7 @@
 //!                +-- MemoryRegion, Counter      ExposedRegion over Memory: RemoteRegion out
 //!                +-- Endpoint<K, T>             K: Rdm, Dgram, Msg
 //!                      |
-//!                      +-- send, recv, write, read --> Operation: inert, options chain
+//!                      +-- send, recv, write, read, atomic --> Operation: inert, options chain
 //!                                           .post()         an Op on its way, or the buffer back
 //!                                           .await          queues where there is no room
 //!                                           .wait(timeout)  the same, blocking
@@ -99,14 +99,14 @@
 //! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
-//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`Op`], [`Received`], [`Failed`], [`Held`] |
+//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
 //! | a C name | search for it: every wrapper carries it as an alias |
 //!
 //! # Not wrapped yet
 //!
-//! Atomics; multi-receive, peek and claim; scalable endpoints and
+//! Multi-receive, peek and claim; scalable endpoints and
 //! shared contexts; poll sets and wait sets; multicast and collectives; triggered and deferred work;
 //! sub-regions, device memory and dmabuf; profiling. All of it is in `ofi-sys`, and every object here
 //! has `as_raw`.
@@ -141,8 +141,8 @@ mod version;
 mod wait;
 
 pub use attr::{
-    AddressFormat, AvType, CqFormat, EndpointType, LinkState, Progress, Protocol, ResourceMgmt,
-    ThreadingModel, TrafficClass, WaitObject,
+    AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
+    Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
 pub use av::{Address, AddressVector, AddressVectorBuilder, FabricAddress};
 pub use buf::{Buf, BufMut, Segments};
@@ -173,8 +173,9 @@ pub use mr::{
 };
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
-    CompletionLevel, Failed, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp,
-    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
+    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,
+    Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb,
+    Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

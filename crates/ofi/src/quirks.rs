@@ -41,6 +41,8 @@ pub enum Defect {
     /// A receive that matches a long message whose sender is gone crashes, where that was the only
     /// connection.
     LastConnectionDangles,
+    /// Several fetching atomic operations at once crash.
+    FetchesCollide,
     /// The end of a connection in the middle of a message in segments crashes.
     SegmentsDangle,
     /// A request for a connection, from an endpoint that has closed since, crashes whoever reads it.
@@ -293,6 +295,15 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::LastConnectionDangles,
         text: "a receive looks for the connection of the long message that it matches in a table that \
                is gone with its last connection; while the endpoint has another, the receive fails",
+    },
+    Quirk {
+        id: 26,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::FetchesCollide,
+        text: "a fetching or comparing atomic operation that waits behind another is taken for one that \
+               has ended, and its memory used again",
     },
 ];
 

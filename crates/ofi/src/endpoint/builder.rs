@@ -1,7 +1,10 @@
 //! Making an endpoint: everything it must have before it is enabled, then all at once, so that no
 //! half-made endpoint can be reached (rules L4, L5).
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, address_of, counters::Counters,
@@ -120,7 +123,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let limits = Limits::of(&info);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
+        let alone = quirk(info.provider(), Defect::FetchesCollide).is_some();
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, alone);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);
@@ -132,6 +136,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             lane,
             vector: self.av.as_ref().map_or(0, |av| av.0.id),
             limits,
+            validity: OnceLock::new(),
             fid,
             transmit: transmit.0,
             receive: receive.0,

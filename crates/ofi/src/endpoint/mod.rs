@@ -3,12 +3,18 @@
 //! An endpoint is a handle to a [`Core`]; the core owns the fid and the [`Lane`] that its
 //! operations hang on. The last handle closes it, see [`close`].
 
-use std::{fmt, marker::PhantomData, ptr::NonNull, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ofi_sys::fid_ep;
 
 use crate::{
-    Address, EndpointType, Error, FabricAddress, Info, RemoteSlice, Result,
+    Address, AtomicOp, Datatype, EndpointType, Error, FabricAddress, Info, RemoteSlice, Result,
     av::AvCore,
     cm::Connection,
     counter::CounterCore,
@@ -17,7 +23,8 @@ use crate::{
     error::check,
     object::{CloseError, Owned},
     op::{
-        Data, ReadOp, ReadVerb, RecvOp, RecvVerb, SendOp, SendVerb, Wide, WriteOp, WriteVerb,
+        AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, Data, FetchVerb, Form,
+        ReadOp, ReadVerb, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, WriteOp, WriteVerb,
         lane::Lane,
     },
     threading::{Shared, Threading},
@@ -102,6 +109,7 @@ pub(crate) struct Core<T: Threading> {
     /// The number of its address vector; 0 if it has none.
     vector: u64,
     pub(crate) limits: Limits,
+    pub(crate) validity: OnceLock<Box<Validity>>,
     pub(crate) fid: Owned<fid_ep, T>,
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
@@ -245,6 +253,28 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
         self.core.limits.receive_iov
     }
 
+    /// The most values of one [`atomic`](Endpoint::atomic) operation; 0 where there is no such one.
+    #[doc(alias = "fi_atomicvalid")]
+    #[doc(alias = "fi_query_atomic")]
+    #[must_use]
+    pub fn max_atomic(&self, datatype: Datatype, op: AtomicOp) -> usize {
+        self.core.atomic_limit(Form::Apply, datatype, op)
+    }
+
+    /// The same of [`fetch_atomic`](Endpoint::fetch_atomic).
+    #[doc(alias = "fi_fetch_atomicvalid")]
+    #[must_use]
+    pub fn max_fetch_atomic(&self, datatype: Datatype, op: AtomicOp) -> usize {
+        self.core.atomic_limit(Form::Fetch, datatype, op)
+    }
+
+    /// The same of [`compare_atomic`](Endpoint::compare_atomic).
+    #[doc(alias = "fi_compare_atomicvalid")]
+    #[must_use]
+    pub fn max_compare_atomic(&self, datatype: Datatype, op: AtomicOp) -> usize {
+        self.core.atomic_limit(Form::Compare, datatype, op)
+    }
+
     /// Operations that have not ended yet. Walks them: for tests and diagnosis.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -314,6 +344,62 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
         source: impl Into<RemoteSlice>,
     ) -> ReadOp<'_, B, T> {
         ReadOp::new(&self.core, ReadVerb::from(from.raw(), source.into()), buffer, Some(from))
+    }
+
+    /// Applies operands to memory that a peer of the endpoint's address vector has exposed: as many
+    /// values as `target` has. Inert until posted or awaited. Needs `FI_ATOMIC`.
+    ///
+    /// The buffer is a list of values in the host's form, aligned for their type. Each value is
+    /// changed at once, all of them one by one, and only atomically against other such operations:
+    /// not against what the peer's own processor does (rule X2).
+    #[doc(alias = "fi_atomic")]
+    #[doc(alias = "fi_atomicv")]
+    #[doc(alias = "fi_atomicmsg")]
+    #[doc(alias = "fi_inject_atomic")]
+    pub fn atomic<B>(
+        &self,
+        operands: B,
+        to: Address,
+        target: impl Into<RemoteSlice>,
+        datatype: Datatype,
+        op: AtomicOp,
+    ) -> AtomicApply<'_, B, T> {
+        let verb = AtomicVerb::new(&self.core, to.raw(), target.into(), (datatype, op));
+        AtomicApply::new(&self.core, verb, operands, Some(to))
+    }
+
+    /// As [`atomic`](Self::atomic), and fetches what was there into `results`.
+    /// [`AtomicOp::Read`] needs no operands: pass an empty buffer.
+    #[doc(alias = "fi_fetch_atomic")]
+    #[doc(alias = "fi_fetch_atomicv")]
+    #[doc(alias = "fi_fetch_atomicmsg")]
+    pub fn fetch_atomic<A, R>(
+        &self,
+        (operands, results): (A, R),
+        to: Address,
+        target: impl Into<RemoteSlice>,
+        datatype: Datatype,
+        op: AtomicOp,
+    ) -> AtomicFetch<'_, A, R, T> {
+        let verb = FetchVerb::new(&self.core, to.raw(), target.into(), (datatype, op));
+        AtomicFetch::new(&self.core, verb, (operands, results), Some(to))
+    }
+
+    /// Compares each value there with the expected one, changes it as `op` says, and fetches what was
+    /// there: `(operands, expected, results)`.
+    #[doc(alias = "fi_compare_atomic")]
+    #[doc(alias = "fi_compare_atomicv")]
+    #[doc(alias = "fi_compare_atomicmsg")]
+    pub fn compare_atomic<A, C, R>(
+        &self,
+        buffers: (A, C, R),
+        to: Address,
+        target: impl Into<RemoteSlice>,
+        datatype: Datatype,
+        op: AtomicOp,
+    ) -> AtomicCompare<'_, A, C, R, T> {
+        let verb = CompareVerb::new(&self.core, to.raw(), target.into(), (datatype, op));
+        AtomicCompare::new(&self.core, verb, buffers, Some(to))
     }
 }
 

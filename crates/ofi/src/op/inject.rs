@@ -10,7 +10,7 @@ use super::{
     slot::{PROVIDER, Slot},
 };
 use crate::{
-    Address, Error, ErrorKind, Result,
+    Address, Error, ErrorKind, Result, Segments,
     endpoint::Core,
     threading::{Threading, Word},
 };
@@ -18,7 +18,7 @@ use crate::{
 /// A verb that can be injected. Public in name only.
 pub trait Injects: Flagged {
     /// The C call, for error texts.
-    const NAME: &'static str;
+    const INJECT: &'static str;
     /// Hands the bytes to the provider.
     ///
     /// # Safety
@@ -59,7 +59,7 @@ fn inject<V: Injects, T: Threading>(
     bytes: &[u8],
     to: Option<Address>,
 ) -> Result<()> {
-    let name = <V as Injects>::NAME;
+    let name = V::INJECT;
     let limit = core.limits.inject;
     let missing = verb.needs() & !core.limits.caps;
     if bytes.len() > limit {
@@ -68,7 +68,9 @@ fn inject<V: Injects, T: Threading>(
     if missing != 0 || to.is_some_and(|address| !core.knows(address)) {
         return Err(post::refusal::<V>(1, 1, false, 0, missing, missing == 0));
     }
-    verb.fits(bytes.len(), core.limits.remote_iov)?;
+    let mut list = Segments::new();
+    list.push(bytes.as_ptr().cast_mut(), bytes.len());
+    verb.fits(&list, core.limits.remote_iov)?;
     if verb.flags() != 0 {
         return Err(Error::invalid(name, "what is injected takes no flags"));
     }

@@ -37,6 +37,7 @@ use crate::{
     wait::{self, Source},
 };
 
+mod atomic;
 mod failed;
 mod inject;
 pub(crate) mod lane;
@@ -50,6 +51,10 @@ mod rma;
 mod send;
 pub(crate) mod slot;
 
+pub use atomic::{
+    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, FetchVerb,
+};
+pub(crate) use atomic::{Form, Validity};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
@@ -110,13 +115,15 @@ pub(crate) mod sealed {
         const RECEIVES: bool;
         /// What a registration of its memory must permit.
         const ACCESS: Access;
+        /// Whether its pieces of memory are different things, and no vector.
+        const PARTS: bool = false;
         /// Posts with the same class keep their order.
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
         fn needs(&self) -> u64;
-        /// That it can be done with `total` bytes of memory, where an operation may name so many pieces
-        /// of remote memory.
-        fn fits(&self, _total: usize, _remote_iov: usize) -> Result<()> {
+        /// That it can be done with this memory, where an operation may name so many pieces of remote
+        /// memory.
+        fn fits(&self, _list: &Segments, _remote_iov: usize) -> Result<()> {
             Ok(())
         }
         /// Hands the operation to the provider.

@@ -115,7 +115,11 @@ pub(super) fn check<V: Uses<B>, B, T: Threading>(
     V::list(buffer, &mut list);
     let total = list.total();
     let limits = &core.limits;
-    let iov_limit = if V::RECEIVES { limits.receive_iov } else { limits.transmit_iov };
+    let iov_limit = match (V::RECEIVES, V::PARTS) {
+        (true, _) => limits.receive_iov,
+        (false, false) => limits.transmit_iov,
+        (false, true) => usize::MAX,
+    };
     let long = !V::RECEIVES && total > limits.message;
     let missing = verb.needs() & !limits.caps;
     let foreign = to.is_some_and(|address| !core.knows(address));
@@ -127,7 +131,7 @@ pub(super) fn check<V: Uses<B>, B, T: Threading>(
     if list.count() > iov_limit || long || missing != 0 || foreign || unregistered {
         return Err(refusal::<V>(list.count(), iov_limit, long, limits.message, missing, foreign));
     }
-    verb.fits(total, limits.remote_iov)?;
+    verb.fits(&list, limits.remote_iov)?;
     Ok(total)
 }
 
@@ -176,6 +180,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     const TABLE: Table<T> = Table {
         name: V::NAME,
         receives: V::RECEIVES,
+        fetches: V::PARTS,
         drop_buffer: Self::drop_buffer,
         issue: Self::issue,
     };
@@ -202,6 +207,9 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: verb and buffer were written by `launch`; the completer touches neither. Lists of
         // segments live in the slot until it is home (rule B9).
         unsafe {
+            if V::PARTS && slot.lane.as_ref().must_fetch_alone(slot) {
+                return -(ofi_sys::FI_EAGAIN as isize);
+            }
             // The copy in the slot: the caller's stays in registers then.
             let verb = &*(&raw const (*body).verb).cast::<V>();
             let lane = slot.lane.as_ref();

@@ -187,7 +187,7 @@ impl Carries for WriteVerb {
 }
 
 impl Injects for WriteVerb {
-    const NAME: &'static str = "fi_inject_write";
+    const INJECT: &'static str = "fi_inject_write";
 
     unsafe fn inject(&self, ep: *mut ofi_sys::fid_ep, buf: *const c_void, len: usize) -> isize {
         let Targets { peer, pieces: [ofi_sys::fi_rma_iov { addr, key, .. }, ..], .. } =
@@ -219,8 +219,8 @@ impl Verb for WriteVerb {
         ofi_sys::FI_RMA | ofi_sys::FI_WRITE
     }
 
-    fn fits(&self, total: usize, remote_iov: usize) -> Result<()> {
-        self.targets.check("fi_write", Access::REMOTE_WRITE, total, remote_iov)
+    fn fits(&self, list: &Segments, remote_iov: usize) -> Result<()> {
+        self.targets.check(Self::NAME, Access::REMOTE_WRITE, list.total(), remote_iov)
     }
 
     #[inline]
@@ -282,8 +282,8 @@ impl Verb for ReadVerb {
         ofi_sys::FI_RMA | ofi_sys::FI_READ
     }
 
-    fn fits(&self, total: usize, remote_iov: usize) -> Result<()> {
-        self.targets.check(Self::NAME, Access::REMOTE_READ, total, remote_iov)
+    fn fits(&self, list: &Segments, remote_iov: usize) -> Result<()> {
+        self.targets.check(Self::NAME, Access::REMOTE_READ, list.total(), remote_iov)
     }
 
     #[inline]

@@ -27,7 +27,7 @@ pub struct SendVerb {
     pub(crate) tagged: Wide,
 }
 
-/// That a message was sent, as far as its [`CompletionLevel`] says.
+/// That a message was sent, as far as its [`CompletionLevel`](crate::CompletionLevel) says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sent;
@@ -64,7 +64,7 @@ impl Carries for SendVerb {
 }
 
 impl Injects for SendVerb {
-    const NAME: &'static str = "fi_inject";
+    const INJECT: &'static str = "fi_inject";
 
     unsafe fn inject(&self, ep: *mut ofi_sys::fid_ep, buf: *const c_void, len: usize) -> isize {
         let SendVerb { to, tag, data: Data { value: data, there }, .. } = *self;

@@ -8,7 +8,8 @@ use std::{
 };
 
 use ofi::{
-    Caps, Connectionless, CqFormat, Defect, RawCompletionQueue, RawEndpoint, WaitError, quirk,
+    Access, Caps, Connectionless, CqFormat, Defect, Memory, RawCompletionQueue, RawEndpoint,
+    WaitError, quirk,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_18_insert_crashes quirk_19_short_receive_hangs);
     cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
     cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
+    cases!(list, rdm: quirk_26_fetches_collide);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
 }
@@ -232,6 +234,48 @@ fn quirk_25_last_connection_dangles<K: Connectionless, T: Mode>(t: &Target) -> V
         ofi_sys::fi_recv(bare.ep, bytes.as_mut_ptr().cast(), 8, none, u64::MAX, context());
     }
     // The objects would close it again.
+    std::process::exit(0)
+}
+
+/// Defect 26: rxd has one fetching operation at a time, and does not say so.
+fn quirk_26_fetches_collide<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::FetchesCollide).is_some(), libc::SIGSEGV);
+    }
+    let caps = Caps::MSG | Caps::RMA | Caps::ATOMIC;
+    if t.query(caps).is_err() {
+        return Parent::new().say("now");
+    }
+    let two = Two::<T>::open(t, caps)?;
+    send_unexpected(&two, 8)?;
+    let memory = Memory::new(vec![0_u8; 64]).map_err(|failed| failed.error)?;
+    let rights = Access::REMOTE_READ | Access::REMOTE_WRITE;
+    let region = two.rig.domain.expose(&memory).access(rights).open()?;
+    // SAFETY: the region is open.
+    let key = unsafe { ofi_sys::fi_mr_key(region.as_raw()) };
+    Parent::new().say("now")?;
+    let (ep, none, word) = (two.a.as_raw(), std::ptr::null_mut(), ofi_sys::FI_UINT64);
+    for _ in 0..10 {
+        let (operand, result) = (forever(1_u64), forever(0_u64));
+        // SAFETY: operands, results and contexts are never freed. Where it crashes regardless, this
+        // process was started for it.
+        unsafe {
+            let (operand, result) = ((&raw mut *operand).cast(), (&raw mut *result).cast());
+            let (to, sum, context) = (two.to_b, ofi_sys::FI_SUM, context());
+            ofi_sys::fi_fetch_atomic(
+                ep, operand, 1, none, result, none, to, 0, key, word, sum, context,
+            );
+        }
+    }
+    let deadline = Instant::now() + LIMIT;
+    while memory.load_u64(0)? == 0 {
+        two.read();
+        assert!(Instant::now() < deadline, "nothing was added");
+    }
+    for _ in 0..1000 {
+        two.read();
+    }
+    // The objects would close with operations in flight.
     std::process::exit(0)
 }
 

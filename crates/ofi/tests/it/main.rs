@@ -21,6 +21,7 @@
 #![allow(clippy::type_complexity, reason = "tables of cases, pairs of what was made together")]
 
 mod addresses;
+mod atomics;
 mod av_extra;
 mod backpressure;
 mod cm;
@@ -63,6 +64,7 @@ fn main() -> std::process::ExitCode {
     options::register(&mut list);
     mr::register(&mut list);
     rma::register(&mut list);
+    atomics::register(&mut list);
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);

@@ -29,7 +29,22 @@ const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
 const NO_RMA: &str = "sm2 has no remote memory";
 
+const NO_ATOMICS: &str =
+    "tcp by itself has no atomic operations, and sm2 only what needs remote memory";
+
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("atomics::every_type_and_operation", "tcp::rdm", SINCE_2, NO_ATOMICS),
+    no("atomics::every_type_and_operation", "sm2", SINCE_2, NO_ATOMICS),
+    no("atomics::counted_up_by_many", "tcp::rdm", SINCE_2, NO_ATOMICS),
+    no("atomics::counted_up_by_many", "sm2", SINCE_2, NO_ATOMICS),
+    no("atomics::vectors_and_flags", "tcp::rdm", SINCE_2, NO_ATOMICS),
+    no("atomics::vectors_and_flags", "sm2", SINCE_2, NO_ATOMICS),
+    no("atomics::injected_atomics", "tcp::rdm", SINCE_2, NO_ATOMICS),
+    no("atomics::injected_atomics", "sm2", SINCE_2, NO_ATOMICS),
+    no("atomics::refused_before_the_call_of_atomics", "tcp::rdm", SINCE_2, NO_ATOMICS),
+    no("atomics::refused_before_the_call_of_atomics", "sm2", SINCE_2, NO_ATOMICS),
+    no("atomics::dropped_fetch_in_flight", "tcp::rdm", SINCE_2, NO_ATOMICS),
+    no("atomics::dropped_fetch_in_flight", "sm2", SINCE_2, NO_ATOMICS),
     no("rma::written_and_read", "sm2", SINCE_2, NO_RMA),
     no("rma::vectors_on_both_sides", "sm2", SINCE_2, NO_RMA),
     no("rma::written_with_data", "sm2", SINCE_2, NO_RMA),
