@@ -20,6 +20,9 @@ const ADDRESS: &[&str] = &[
     "cm::peer_closes",
     "cm::peer_killed",
     "cm::close_in_use",
+    "rma::closed_under_a_write",
+    "rma::dropped_",
+    "atomics::dropped_",
     "sequences",
 ];
 

@@ -237,6 +237,7 @@ impl<const RECEIVES: bool> Verb for Numbered<RECEIVES> {
     type Output = ();
     const NAME: &'static str = "model";
     const RECEIVES: bool = RECEIVES;
+    const ACCESS: crate::Access = crate::Access::empty();
 
     fn class(&self) -> u64 {
         0
