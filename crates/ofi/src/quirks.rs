@@ -41,8 +41,8 @@ pub enum Defect {
     /// A receive that matches a long message whose sender is gone crashes, where that was the only
     /// connection.
     LastConnectionDangles,
-    /// Several fetching atomic operations at once crash.
-    FetchesCollide,
+    /// A fetching atomic operation crashes the peer, where another was shortly before it.
+    FetchesCrash,
     /// The end of a connection in the middle of a message in segments crashes.
     SegmentsDangle,
     /// A request for a connection, from an endpoint that has closed since, crashes whoever reads it.
@@ -301,9 +301,9 @@ pub const QUIRKS: &[Quirk] = &[
         provider: "ofi_rxd",
         from: V1_17,
         until: None,
-        defect: Defect::FetchesCollide,
-        text: "a fetching or comparing atomic operation that waits behind another is taken for one that \
-               has ended, and its memory used again",
+        defect: Defect::FetchesCrash,
+        text: "the answer to a fetching or comparing atomic operation that is not acknowledged yet when \
+               the next one comes is used after it was freed",
     },
 ];
 

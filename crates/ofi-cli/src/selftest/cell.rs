@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use ofi::Caps;
 use serde::{Deserialize, Serialize};
 
 /// One check of one provider's endpoints: what a child process runs.
@@ -51,6 +52,10 @@ pub(super) enum Check {
     Large,
     /// Tagged messages are matched by their tags.
     Tagged,
+    /// The peer's memory is read and written.
+    Remote,
+    /// A word of the peer's memory is counted up.
+    Atomic,
     /// Private data go with connecting, accepting and rejecting.
     PrivateData,
 }
@@ -127,13 +132,15 @@ impl EndpointKind {
 
 impl Check {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Check; 7] = [
+    pub(super) const ALL: [Check; 9] = [
         Check::Open,
         Check::Reach,
         Check::Inject,
         Check::Eager,
         Check::Large,
         Check::Tagged,
+        Check::Remote,
+        Check::Atomic,
         Check::PrivateData,
     ];
 
@@ -143,6 +150,16 @@ impl Check {
             Check::Open => place == Place::OneProcess,
             Check::PrivateData => kind == EndpointKind::Msg,
             _ => true,
+        }
+    }
+
+    /// The capabilities that it needs, and the name of the one that not all providers have.
+    pub(super) fn needs(self) -> (Caps, Option<&'static str>) {
+        match self {
+            Check::Tagged => (Caps::MSG | Caps::TAGGED, Some("FI_TAGGED")),
+            Check::Remote => (Caps::MSG | Caps::RMA, Some("FI_RMA")),
+            Check::Atomic => (Caps::MSG | Caps::RMA | Caps::ATOMIC, Some("FI_ATOMIC")),
+            _ => (Caps::MSG, None),
         }
     }
 }
@@ -213,6 +230,8 @@ impl fmt::Display for Check {
             Check::Eager => "eager",
             Check::Large => "1 MiB",
             Check::Tagged => "tagged",
+            Check::Remote => "RMA",
+            Check::Atomic => "atomics",
             Check::PrivateData => "CM data",
         })
     }

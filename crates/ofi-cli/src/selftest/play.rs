@@ -5,8 +5,8 @@ use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use ofi::{
-    AddressFormat, Caps, CloseError, ConnectError, Connecting, Connectionless, Dgram, Domain,
-    ErrorKind, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint, Rdm,
+    AddressFormat, CloseError, CompletionQueue, ConnectError, Connecting, Connectionless, Dgram,
+    Domain, ErrorKind, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint, Quirk, Rdm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,9 @@ use super::{
 use crate::print;
 
 mod messages;
+mod remote;
 
-use messages::To;
+use messages::{To, Way};
 
 /// Private data of the connecting and the accepting side, and a reason to refuse.
 const ASKING: &[u8] = b"ofi selftest asks";
@@ -45,6 +46,18 @@ impl std::fmt::Display for Unsupported {
 
 impl std::error::Error for Unsupported {}
 
+/// Nor this: a known defect keeps the cell from being had.
+#[derive(Debug)]
+struct Broken(&'static Quirk);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.text)
+    }
+}
+
+impl std::error::Error for Broken {}
+
 fn unsupported<V>(reason: impl Into<String>) -> anyhow::Result<V> {
     Err(Unsupported(reason.into()).into())
 }
@@ -53,9 +66,12 @@ fn unsupported<V>(reason: impl Into<String>) -> anyhow::Result<V> {
 pub(super) fn run(cell: &Cell, part: &Part) -> anyhow::Result<()> {
     let verdict = match play(cell, part) {
         Ok(()) => Verdict::Ok,
-        Err(error) => match error.downcast_ref::<Unsupported>() {
-            Some(reason) => Verdict::unsupported(reason),
-            None => Verdict::failed(format!("{error:#}")),
+        Err(error) => match (error.downcast_ref::<Unsupported>(), error.downcast_ref()) {
+            (Some(reason), _) => Verdict::unsupported(reason),
+            (None, Some(Broken(quirk))) => {
+                Verdict::BrokenUpstream { number: quirk.id, reason: quirk.text.to_owned() }
+            }
+            (None, None) => Verdict::failed(format!("{error:#}")),
         },
     };
     say(&Said::Verdict(verdict))
@@ -93,7 +109,7 @@ fn play(cell: &Cell, part: &Part) -> anyhow::Result<()> {
 fn choose(cell: &Cell) -> anyhow::Result<Info> {
     let target = &cell.target;
     let bare = Hints::new().provider(&target.provider).endpoint_type(target.kind.endpoint_type());
-    let caps = if cell.check == Check::Tagged { Caps::MSG | Caps::TAGGED } else { Caps::MSG };
+    let (caps, special) = cell.check.needs();
     let find = |hints: Hints| -> anyhow::Result<Option<Info>> {
         match hints.query() {
             Ok(found) => Ok(found.into_iter().find(|info| info.provider() == target.provider)),
@@ -103,8 +119,8 @@ fn choose(cell: &Cell) -> anyhow::Result<Info> {
     };
     let hints = bare.clone().caps(caps);
     let Some(any) = find(hints.clone())? else {
-        if cell.check == Check::Tagged && find(bare)?.is_some() {
-            return unsupported("fi_getinfo: no FI_TAGGED");
+        if let (Some(special), Some(_)) = (special, find(bare)?) {
+            return unsupported(format!("fi_getinfo: no {special}"));
         }
         return unsupported(format!("fi_getinfo: {}", why_not(&hints, &target.provider)?));
     };
@@ -178,7 +194,7 @@ impl Cast<'_> {
             let to_me = other.as_ref().map(|_| vector.insert(&mine.name()?)).transpose()?;
             if self.cell.check != Check::Reach {
                 let other = other.clone().zip(to_me).map(|(other, to_me)| To(other, to_me));
-                self.messages(&queue, &To(mine.clone(), address), other.as_ref())?;
+                self.traffic(&domain, &queue, &To(mine.clone(), address), other.as_ref())?;
             }
         }
         let mut ends = vec![mine];
@@ -261,8 +277,8 @@ impl Cast<'_> {
             let connected = connected.map(|(endpoint, _)| endpoint);
             if !matches!(self.cell.check, Check::Reach | Check::PrivateData) {
                 match (&connected, &accepted) {
-                    (Some(mine), other) => self.messages(&queue, mine, other.as_ref())?,
-                    (None, Some(mine)) => self.messages(&queue, mine, None)?,
+                    (Some(mine), other) => self.traffic(&domain, &queue, mine, other.as_ref())?,
+                    (None, Some(mine)) => self.traffic(&domain, &queue, mine, None)?,
                     (None, None) => unreachable!("one side is here"),
                 }
             }
@@ -276,6 +292,20 @@ impl Cast<'_> {
         closed("completion queue", queue.close())?;
         closed("domain", domain.close())?;
         closed("event queue", events.close())
+    }
+
+    /// What goes between two endpoints that reach each other; `other` is the peer, if it is here.
+    fn traffic<W: Way>(
+        &mut self,
+        domain: &Domain,
+        queue: &CompletionQueue,
+        mine: &W,
+        other: Option<&W>,
+    ) -> anyhow::Result<()> {
+        match self.cell.check {
+            Check::Remote | Check::Atomic => self.remote(domain, queue, mine, other),
+            _ => self.messages(queue, mine, other),
+        }
     }
 
     fn request(&self, listener: &PassiveEndpoint) -> anyhow::Result<ofi::ConnRequest> {

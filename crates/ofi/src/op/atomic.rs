@@ -18,6 +18,7 @@ use crate::{
     buf::{Buf, BufMut, Segments},
     endpoint::Core,
     error::Needs,
+    quirks::{Defect, quirk},
     threading::{Shared, Threading},
 };
 
@@ -110,6 +111,9 @@ impl<T: Threading> Core<T> {
 
     #[cold]
     fn ask_atomic_limit(&self, form: Form, datatype: Datatype, op: AtomicOp) -> usize {
+        if form != Form::Apply && quirk(self.info.provider(), Defect::FetchesCrash).is_some() {
+            return 0;
+        }
         let ask = match form {
             Form::Apply => ofi_sys::fi_atomicvalid,
             Form::Fetch => ofi_sys::fi_fetch_atomicvalid,

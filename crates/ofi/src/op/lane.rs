@@ -39,8 +39,6 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
-    /// One fetching operation at a time (quirk 26).
-    pub(crate) fetches_alone: bool,
     /// Free list: index + 1 of the first free slot; where threads meet, with a tag against ABA in
     /// the high half.
     free: T::Word,
@@ -74,14 +72,12 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
-        fetches_alone: bool,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
             overflow,
-            fetches_alone,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
@@ -271,20 +267,6 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn receives_in_flight(&self) -> bool {
         // SAFETY: the table is written before the slot is marked, and stays until it is used again.
         self.slots().any(|slot| slot.is_in_flight() && unsafe { slot.table() }.receives)
-    }
-
-    /// Whether a fetching operation has to wait because the provider has another.
-    pub(crate) fn must_fetch_alone(&self, own: &Slot<T>) -> bool {
-        self.fetches_alone
-            && self.slots().any(|slot| {
-                let state = slot.state.load();
-                // SAFETY: the table is written before the slot is marked, and stays until it is used
-                // again.
-                state & PROVIDER != 0
-                    && state & DONE == 0
-                    && slot.index != own.index
-                    && unsafe { slot.table() }.fetches
-            })
     }
 
     /// Asks the provider to cancel what is in `slot` (rule B26: the completion decides).

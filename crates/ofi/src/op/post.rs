@@ -180,7 +180,6 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     const TABLE: Table<T> = Table {
         name: V::NAME,
         receives: V::RECEIVES,
-        fetches: V::PARTS,
         drop_buffer: Self::drop_buffer,
         issue: Self::issue,
     };
@@ -207,9 +206,6 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: verb and buffer were written by `launch`; the completer touches neither. Lists of
         // segments live in the slot until it is home (rule B9).
         unsafe {
-            if V::PARTS && slot.lane.as_ref().must_fetch_alone(slot) {
-                return -(ofi_sys::FI_EAGAIN as isize);
-            }
             // The copy in the slot: the caller's stays in registers then.
             let verb = &*(&raw const (*body).verb).cast::<V>();
             let lane = slot.lane.as_ref();

@@ -116,8 +116,6 @@ pub(crate) struct Table<T: Threading> {
     pub(crate) name: &'static str,
     /// Whether it completes on the receive queue.
     pub(crate) receives: bool,
-    /// Whether it brings something back beside a completion: fetching atomics.
-    pub(crate) fetches: bool,
     /// Drops the buffer in place.
     pub(crate) drop_buffer: unsafe fn(*mut Storage),
     /// Hands the operation to the provider: the value of the C call.
@@ -165,13 +163,8 @@ impl<T: Threading> Slot<T> {
         }
         struct Free<T>(T);
         impl<T: Threading> Free<T> {
-            const TABLE: Table<T> = Table {
-                name: "",
-                receives: false,
-                fetches: false,
-                drop_buffer: nothing,
-                issue: never::<T>,
-            };
+            const TABLE: Table<T> =
+                Table { name: "", receives: false, drop_buffer: nothing, issue: never::<T> };
         }
         Slot {
             context: Guarded::new(MaybeUninit::zeroed()),

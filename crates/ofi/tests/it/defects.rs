@@ -21,7 +21,7 @@ pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_18_insert_crashes quirk_19_short_receive_hangs);
     cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
     cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
-    cases!(list, rdm: quirk_26_fetches_collide);
+    cases!(list, rdm: quirk_26_fetches_crash);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
 }
@@ -237,10 +237,10 @@ fn quirk_25_last_connection_dangles<K: Connectionless, T: Mode>(t: &Target) -> V
     std::process::exit(0)
 }
 
-/// Defect 26: rxd has one fetching operation at a time, and does not say so.
-fn quirk_26_fetches_collide<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 26: rxd uses the answers to fetching operations after they were freed.
+fn quirk_26_fetches_crash<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     if Parent::role().is_none() {
-        return shown(quirk(&t.provider, Defect::FetchesCollide).is_some(), libc::SIGSEGV);
+        return shown(quirk(&t.provider, Defect::FetchesCrash).is_some(), libc::SIGSEGV);
     }
     let caps = Caps::MSG | Caps::RMA | Caps::ATOMIC;
     if t.query(caps).is_err() {

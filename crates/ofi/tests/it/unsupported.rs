@@ -32,7 +32,12 @@ const NO_RMA: &str = "sm2 has no remote memory";
 const NO_ATOMICS: &str =
     "tcp by itself has no atomic operations, and sm2 only what needs remote memory";
 
+const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
+
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("atomics::counted_up_by_many", "udp;ofi_rxd", ALL, FETCHES_CRASH),
+    no("atomics::vectors_and_flags", "udp;ofi_rxd", ALL, FETCHES_CRASH),
+    no("atomics::dropped_fetch_in_flight", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::every_type_and_operation", "tcp::rdm", SINCE_2, NO_ATOMICS),
     no("atomics::every_type_and_operation", "sm2", SINCE_2, NO_ATOMICS),
     no("atomics::counted_up_by_many", "tcp::rdm", SINCE_2, NO_ATOMICS),

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use ofi::{Address, CompletionQueue, Connectionless, Endpoint, Msg, Op, RecvOp, RecvVerb, SendOp};
+use ofi::{
+    Address, AtomicFetch, AtomicOp, CompletionQueue, Connectionless, Datatype, Endpoint, Msg, Op,
+    ReadOp, RecvOp, RecvVerb, RemoteRegion, SendOp, WriteOp,
+};
 
 use super::{Cast, Check, unsupported};
 
@@ -16,7 +19,17 @@ pub(super) trait Way {
     fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>>;
     fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>>;
     fn limits(&self) -> (usize, usize);
+    fn write(&self, buffer: Vec<u8>, to: RemoteRegion) -> WriteOp<'_, Vec<u8>>;
+    fn read(&self, buffer: Vec<u8>, from: RemoteRegion) -> ReadOp<'_, Vec<u8>>;
+    /// Adds to the words there, if it can.
+    fn add(&self, buffers: Words, at: RemoteRegion) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>>;
 }
+
+/// What is added, and room for what was there.
+pub(super) type Words = (Vec<u8>, Vec<u8>);
+
+const WORD: Datatype = Datatype::Uint64;
+const SUM: AtomicOp = AtomicOp::Sum;
 
 pub(super) struct To<K: Connectionless>(pub(super) Endpoint<K>, pub(super) Address);
 
@@ -32,6 +45,19 @@ impl<K: Connectionless> Way for To<K> {
     fn limits(&self) -> (usize, usize) {
         (self.0.inject_size(), self.0.max_message_size())
     }
+
+    fn write(&self, buffer: Vec<u8>, to: RemoteRegion) -> WriteOp<'_, Vec<u8>> {
+        self.0.write(buffer, self.1, to)
+    }
+
+    fn read(&self, buffer: Vec<u8>, from: RemoteRegion) -> ReadOp<'_, Vec<u8>> {
+        self.0.read(buffer, self.1, from)
+    }
+
+    fn add(&self, buffers: Words, at: RemoteRegion) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>> {
+        let there = self.0.max_fetch_atomic(WORD, SUM) > 0;
+        there.then(|| self.0.fetch_atomic(buffers, self.1, at, WORD, SUM))
+    }
 }
 
 impl Way for Endpoint<Msg> {
@@ -45,6 +71,19 @@ impl Way for Endpoint<Msg> {
 
     fn limits(&self) -> (usize, usize) {
         (self.inject_size(), self.max_message_size())
+    }
+
+    fn write(&self, buffer: Vec<u8>, to: RemoteRegion) -> WriteOp<'_, Vec<u8>> {
+        self.write(buffer, to)
+    }
+
+    fn read(&self, buffer: Vec<u8>, from: RemoteRegion) -> ReadOp<'_, Vec<u8>> {
+        self.read(buffer, from)
+    }
+
+    fn add(&self, buffers: Words, at: RemoteRegion) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>> {
+        let there = self.max_fetch_atomic(WORD, SUM) > 0;
+        there.then(|| self.fetch_atomic(buffers, at, WORD, SUM))
     }
 }
 
@@ -185,7 +224,7 @@ impl Exchange<'_> {
 }
 
 /// A message that no other looks like.
-fn pattern(size: usize, from_first: bool, tag: Option<u64>) -> Vec<u8> {
+pub(super) fn pattern(size: usize, from_first: bool, tag: Option<u64>) -> Vec<u8> {
     let mut state = tag.unwrap_or(3) << 1 | u64::from(from_first);
     let mut bytes = Vec::with_capacity(size);
     while bytes.len() < size {
