@@ -7,7 +7,8 @@ use pico_args::Arguments;
 use crate::cargo::{Tally, cargo};
 use crate::run::{MINUTE, run};
 use crate::{
-    demo, deny, examples, overhead, rules, sanitize, second, setup, test, tidy, toolchains,
+    coverage, demo, deny, examples, overhead, rules, sanitize, second, setup, test, tidy,
+    toolchains,
 };
 
 /// A step: its name on the command line, and what it does.
@@ -34,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { name: "second-linked", run: || second::linked(false) },
     Step { name: "second-dlopen", run: || second::loaded(false) },
     Step { name: "vendored", run: test::vendored },
+    Step { name: "coverage", run: || coverage::run(false).map(none) },
     Step { name: "codegen", run: || toolchains::codegen().map(none) },
     Step { name: "msrv", run: || toolchains::msrv().map(none) },
     Step { name: "cross", run: || toolchains::cross().map(none) },

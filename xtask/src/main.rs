@@ -8,6 +8,7 @@ mod chroot;
 mod ci;
 #[cfg(feature = "codegen")]
 mod codegen;
+mod coverage;
 mod demo;
 mod deny;
 mod examples;
@@ -40,6 +41,7 @@ usage: cargo xtask <command>
                               what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
   rules [--list]              every rule of docs/rules.md and the tests that carry its id
+  coverage [--json]           every function and option of libfabric's headers, and where it is wrapped
   deny                        licences, bans and sources of the dependencies
   codegen [--check] [...]     the generated bindings, from libfabric's headers
 ";
@@ -69,6 +71,10 @@ fn command() -> Result<(), String> {
         "rules" => {
             let list = args.contains("--list");
             finish(args).and_then(|()| rules::run(list))
+        }
+        "coverage" => {
+            let json = args.contains("--json");
+            finish(args).and_then(|()| coverage::run(json))
         }
         "deny" => finish(args).and_then(|()| deny::run_check()),
         "codegen" => codegen(args),

@@ -184,6 +184,7 @@ impl<T: Threading> CompletionQueue<T> {
 
     /// The descriptor that becomes readable when there may be something to read, where the
     /// provider has one. Only meaningful after [`try_wait`](Self::try_wait) said `true`.
+    #[doc(alias = "fi_control")]
     #[doc(alias = "FI_GETWAIT")]
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -212,6 +212,8 @@ impl Error {
 
     /// The provider's own text for it.
     #[must_use]
+    #[doc(alias = "fi_cq_strerror")]
+    #[doc(alias = "fi_eq_strerror")]
     pub fn provider_text(&self) -> Option<&str> {
         self.0.provider_text.as_deref()
     }

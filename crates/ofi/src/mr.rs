@@ -109,6 +109,7 @@ impl<T: Threading> Domain<T> {
     /// `Unsupported` for rights of peers, and where the provider registers nothing; what the
     /// provider says.
     #[doc(alias = "fi_mr_reg")]
+    #[doc(alias = "fi_mr_desc")]
     pub fn register<B: BufMut>(
         &self,
         mut buffer: B,

@@ -59,6 +59,7 @@ pub enum ParamKind {
 /// # Ok::<(), ofi::Error>(())
 /// ```
 #[doc(alias = "fi_getparams")]
+#[doc(alias = "fi_freeparams")]
 pub fn params() -> Result<Vec<Param>> {
     load()?;
     let mut start = ptr::null_mut();

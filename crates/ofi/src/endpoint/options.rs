@@ -229,6 +229,7 @@ macro_rules! sizes {
 
             /// How device memory may be reached.
             #[doc(alias = "FI_OPT_FI_HMEM_P2P")]
+            #[doc(alias = "fi_setopt")]
             pub fn hmem_p2p(mut self, way: HmemP2p) -> Self {
                 self.options.set(HMEM_P2P, Value::int(way.raw()));
                 self
@@ -281,6 +282,7 @@ macro_rules! sizes {
             ///
             /// What the provider says.
             #[doc(alias = "FI_OPT_FI_HMEM_P2P")]
+            #[doc(alias = "fi_getopt")]
             pub fn hmem_p2p(&self) -> Result<Option<HmemP2p>> {
                 Ok(read_int(self.as_raw(), HMEM_P2P)?.map(HmemP2p::from_raw))
             }

@@ -25,6 +25,8 @@ use crate::{
 ///
 /// See `fi_getinfo(3)`.
 #[doc(alias = "fi_info")]
+#[doc(alias = "fi_tostr")]
+#[doc(alias = "fi_tostr_r")]
 #[derive(Clone)]
 pub struct Info {
     /// An entry of `_list`.
@@ -240,6 +242,7 @@ pub(crate) fn core_name(provider: &str) -> &str {
 }
 
 /// What a query found: best first, never empty.
+#[doc(alias = "fi_freeinfo")]
 #[derive(Clone, Debug)]
 pub struct InfoList(Vec<Info>);
 
