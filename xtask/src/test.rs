@@ -1,5 +1,7 @@
 //! `cargo xtask test`: the whole suite against the system's libfabric, or in the trixie chroot.
 
+use std::path::{Path, PathBuf};
+
 use pico_args::Arguments;
 
 use crate::cargo::{Tally, cargo, tally, target_directory};
@@ -48,13 +50,33 @@ pub fn doc_tests() -> Result<Tally, String> {
     judge(&mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]))
 }
 
-/// The tests again with libfabric 1.22, built from its source and linked in. In a target directory
-/// of its own: it takes the place of nothing else there. The command's tests play against the
-/// system's C programs, which are of another version and do not understand 1.22 everywhere.
+/// The tests again with libfabric 1.22, built from its source and linked in; and `ofi pingpong` against
+/// the C program of the same version. In a target directory of its own: it takes the place of nothing
+/// else there.
 pub fn vendored() -> Result<Tally, String> {
-    let mut command = cargo(&["test", "--package", "ofi-sys", "--package", "ofi", "--tests"]);
-    command.args(["--features", "vendored", "--no-fail-fast", "--target-dir"]);
-    judge(command.arg(target_directory()?.join("vendored")))
+    let directory = target_directory()?.join("vendored");
+    let test = |packages: &[&str]| {
+        let mut command = cargo(&["test", "--features", "vendored", "--no-fail-fast"]);
+        command.arg("--target-dir").arg(&directory).args(packages);
+        command
+    };
+    let mut sum = judge(&mut test(&["--package", "ofi-sys", "--package", "ofi", "--tests"]))?;
+    let mut play = test(&["--package", "ofi-sys", "--package", "ofi-cli", "--test", "cli"]);
+    play.env("OFI_TEST_PINGPONG", installed(&directory, "fi_pingpong")?);
+    sum += judge(play.args(["--", "pingpong::"]))?;
+    Ok(sum)
+}
+
+/// A C program that the vendored build has installed beside its library.
+fn installed(target: &Path, program: &str) -> Result<PathBuf, String> {
+    let builds = target.join("debug/build");
+    let entries = std::fs::read_dir(&builds).map_err(|e| format!("{}: {e}", builds.display()))?;
+    let programs =
+        entries.flatten().map(|entry| entry.path().join("out/install/bin").join(program));
+    let latest = programs
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .max_by_key(|(modified, _)| *modified);
+    latest.map(|(_, path)| path).ok_or(format!("no {program} below {}", builds.display()))
 }
 
 /// The property test at length, against both generations of the library.
