@@ -214,12 +214,12 @@ where
             None => check(core, &verb, &mut buffer, to),
             Some(fault) => Err(fault),
         };
-        let posted = match checked {
-            Ok(posted) => posted,
+        let list = match checked {
+            Ok(list) => list,
             Err(error) => return Err(Failed::back(error, buffer)),
         };
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed.
-        unsafe { post::launch(core.lane(), verb, buffer, to, posted, queue) }
+        unsafe { post::launch(core.lane(), verb, buffer, to, list, queue) }
     }
 }
 

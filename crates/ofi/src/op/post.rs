@@ -21,7 +21,7 @@ use crate::{
 ///
 /// # Safety
 ///
-/// The lane's endpoint is open and cannot close meanwhile; `posted` is how many bytes it is about,
+/// The lane's endpoint is open and cannot close meanwhile; `list` is what the verb lists of the buffer,
 /// and what [`Verb::issue`] asks for holds, but for an address that may have been removed.
 #[inline(always)]
 pub(super) unsafe fn launch<V: Uses<B>, B: 'static, T: Threading>(
@@ -29,7 +29,7 @@ pub(super) unsafe fn launch<V: Uses<B>, B: 'static, T: Threading>(
     verb: V,
     buffer: B,
     to: Option<Address>,
-    posted: usize,
+    list: Segments,
     queue: bool,
 ) -> Result<Op<V, B, T>, Failed<B>> {
     let class = verb.class();
@@ -43,7 +43,7 @@ pub(super) unsafe fn launch<V: Uses<B>, B: 'static, T: Threading>(
     // a verb fits, `Glue` checks.
     unsafe {
         (*body).table = &Glue::<V, B, T>::TABLE;
-        (*body).posted = posted;
+        (*body).posted = list.total();
         (&raw mut (*body).verb).cast::<V>().write(verb);
         slot::store(&raw mut (*body).buffer, buffer);
     }
@@ -58,7 +58,7 @@ pub(super) unsafe fn launch<V: Uses<B>, B: 'static, T: Threading>(
         -(ofi_sys::FI_EAGAIN as isize)
     } else {
         // SAFETY: the slot is prepared; the caller promises the rest.
-        unsafe { Glue::<V, B, T>::issue(slot) }
+        unsafe { Glue::<V, B, T>::issue_listed(slot, &verb, list) }
     };
     if status < 0 {
         if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
@@ -103,14 +103,14 @@ pub(super) fn refused<V: Verb>(status: isize) -> Error {
     Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
 }
 
-/// What must hold before libfabric sees the operation. Returns how many bytes it is about.
-#[inline]
+/// What must hold before libfabric sees the operation. Returns the memory that it is about.
+#[inline(always)]
 pub(super) fn check<V: Uses<B>, B, T: Threading>(
     core: &Core<T>,
     verb: &V,
     buffer: &mut B,
     to: Option<Address>,
-) -> Result<usize> {
+) -> Result<Segments> {
     let mut list = Segments::for_access(V::ACCESS);
     V::list(buffer, &mut list);
     let total = list.total();
@@ -132,7 +132,7 @@ pub(super) fn check<V: Uses<B>, B, T: Threading>(
         return Err(refusal::<V>(list.count(), iov_limit, long, limits.message, missing, foreign));
     }
     verb.fits(&list, limits.remote_iov)?;
-    Ok(total)
+    Ok(list)
 }
 
 #[cold]
@@ -189,28 +189,41 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         drop(unsafe { slot::take::<B>(storage) });
     }
 
+    /// Once more, for the backlog.
+    ///
     /// # Safety
     ///
     /// `launch` prepared the slot with this table, the endpoint is open, and the address in the verb
     /// is in its vector.
-    #[inline(always)]
     unsafe fn issue(slot: &Slot<T>) -> isize {
+        // Out of the closure: the completer may write the outcome while `issue` still runs.
+        let body = slot.body(Part::Buffer, |b| b);
+        // SAFETY: verb and buffer were written by `launch`; the completer touches neither.
+        unsafe {
+            let verb = (&raw const (*body).verb).cast::<V>().read();
+            let mut list = Segments::for_access(V::ACCESS);
+            V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
+            Self::issue_listed(slot, &verb, list)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`issue`](Self::issue); `list` is what the verb lists of the buffer in the slot, which has
+    /// only been moved since (`Buf` promises that its memory stays where it is).
+    #[inline(always)]
+    unsafe fn issue_listed(slot: &Slot<T>, verb: &V, mut list: Segments) -> isize {
         const {
             assert!(
                 size_of::<V>() <= size_of::<slot::VerbStorage>() && align_of::<V>() <= 8,
                 "verbs fit in their slot"
             );
         }
-        // Out of the closure: the completer may write the outcome while `issue` still runs.
         let body = slot.body(Part::Buffer, |b| b);
-        // SAFETY: verb and buffer were written by `launch`; the completer touches neither. Lists of
-        // segments live in the slot until it is home (rule B9).
+        // SAFETY: the body's lists are the operation's. They live in the slot until it is home (rule
+        // B9).
         unsafe {
-            // The copy in the slot: the caller's stays in registers then.
-            let verb = &*(&raw const (*body).verb).cast::<V>();
             let lane = slot.lane.as_ref();
-            let mut list = Segments::for_access(V::ACCESS);
-            V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
             let memory = match (list.single(), lane.overflow.filter(|_| V::RECEIVES)) {
                 (Some((iov, desc)), None) => Memory::One(iov, desc),
                 (Some((iov, desc)), Some(overflow)) => {

@@ -148,7 +148,7 @@ impl Verb for RecvVerb {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn issue(
         &self,
         ep: *mut ofi_sys::fid_ep,

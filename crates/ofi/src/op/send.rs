@@ -96,7 +96,7 @@ impl Verb for SendVerb {
         if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG }
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn issue(
         &self,
         ep: *mut ofi_sys::fid_ep,

@@ -21,7 +21,7 @@ use super::{
     slot::{OP, Part, Slot},
 };
 use crate::{
-    Address, Error, Shared,
+    Address, Error, Segments, Shared,
     cq::{CqCore, Deferred, LimboClaim},
     fabric::FabricCore,
     threading::Word,
@@ -86,8 +86,11 @@ impl World {
     }
 
     fn post<V: Uses<Token>>(&self, verb: V, to: Option<Address>) -> crate::Result<Op<V, Token>> {
+        let mut token = self.token();
+        let mut list = Segments::new();
+        V::list(&mut token, &mut list);
         // SAFETY: the model closes its lane when nobody posts.
-        unsafe { launch(self.lane(), verb, self.token(), to, 1, true) }.map_err(Error::from)
+        unsafe { launch(self.lane(), verb, token, to, list, true) }.map_err(Error::from)
     }
 
     fn send(&self, number: u64) -> Op<Out, Token> {
