@@ -24,6 +24,8 @@ pub struct Segments {
     domain: *const (),
     /// What the memory is for.
     access: Access,
+    /// Whether others may write to some of it meanwhile.
+    shared: bool,
 }
 
 /// The `domain` of a list with regions of several.
@@ -46,6 +48,7 @@ impl Segments {
             spilled: Vec::new(),
             domain: std::ptr::null(),
             access,
+            shared: false,
         }
     }
 
@@ -92,6 +95,24 @@ impl Segments {
         self.count += 1;
         self.total = self.total.saturating_add(len);
         self.unregistered += usize::from(desc.is_null());
+    }
+
+    /// Adds the next segment, which others may write to meanwhile: nobody ever has a reference to it.
+    #[inline]
+    pub fn push_shared(&mut self, ptr: *mut u8, len: usize) {
+        self.shared = true;
+        self.push(ptr, len);
+    }
+
+    /// Says of what is listed that others may write to it meanwhile.
+    #[inline]
+    pub(crate) fn share(&mut self) {
+        self.shared = true;
+    }
+
+    /// Whether others may write to some of the memory, so that no reference to it may be made.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     #[cold]
@@ -167,8 +188,8 @@ impl Segments {
 /// again by anything but a move, or dropped:
 /// - every segment is readable for its whole length, initialised, and stays where it is when the
 ///   value moves (no inline storage: `[u8; 64]` is excluded, `Box<[u8; 64]>` is not);
-/// - nobody writes to it meanwhile, or nobody ever has a reference to it ([`Memory`](crate::Memory):
-///   what is sent then is what happens to be there);
+/// - nobody writes to it meanwhile; or nobody ever has a reference to it, and it is listed by
+///   [`push_shared`](Segments::push_shared) (what is sent then is what happens to be there);
 /// - a non-null descriptor belongs to a live registration of that segment.
 pub unsafe trait Buf: 'static {
     /// Lists the memory.
@@ -184,7 +205,7 @@ pub unsafe trait Buf: 'static {
 ///
 /// As [`Buf`], and every segment of [`segments_mut`](BufMut::segments_mut) may be written by the
 /// network at any time until then: the value owns it exclusively, and segments do not overlap; or
-/// nobody ever has a reference to it.
+/// nobody ever has a reference to it, and it is listed by [`push_shared`](Segments::push_shared).
 pub unsafe trait BufMut: Buf {
     /// Lists the memory.
     fn segments_mut(&mut self, list: &mut Segments);

@@ -274,7 +274,7 @@ impl fmt::Debug for Memory {
 unsafe impl Buf for Memory {
     #[inline]
     fn segments(&self, list: &mut Segments) {
-        list.push(self.as_ptr(), self.len());
+        list.push_shared(self.as_ptr(), self.len());
     }
 }
 
@@ -282,7 +282,7 @@ unsafe impl Buf for Memory {
 unsafe impl BufMut for Memory {
     #[inline]
     fn segments_mut(&mut self, list: &mut Segments) {
-        list.push(self.as_ptr(), self.len());
+        list.push_shared(self.as_ptr(), self.len());
     }
 }
 

@@ -245,6 +245,11 @@ impl<T: Threading> Registered<T> {
         if access.is_empty() {
             return Err(Error::invalid(NAME, "no use was named"));
         }
+        if list.is_shared() {
+            // A region gives its bytes out as a slice.
+            return Err(Error::invalid(NAME, "others may write to this memory")
+                .hint("expose it, and use slices of the region: Domain::expose"));
+        }
         let (base, len) = list.one_piece(NAME)?;
         let (fid, requested) = open(&domain.0, base, len, access)?;
         // SAFETY: the region is open.

@@ -331,6 +331,7 @@ impl<T: Threading> RegionSlice<T> {
     }
 
     fn list(&self, list: &mut Segments) {
+        list.share();
         // SAFETY: the slice is within the region.
         let start = unsafe { self.region.base().as_ptr().add(self.start) };
         // Rule M15.

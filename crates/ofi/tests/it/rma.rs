@@ -231,6 +231,12 @@ fn refused_before_the_call<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let remote = region.remote();
     assert!(remote.slice(60..70).is_err());
     assert!(region.slice(60..70).is_err());
+    // Nor does it become a slice of bytes in a region of one's own.
+    let refused = |error: ofi::Error| assert_eq!(*error.kind(), ErrorKind::Invalid);
+    refused(p.rig.domain.register(memory.clone(), Access::RECV).expect_err("shared").error);
+    refused(p.rig.domain.register([memory.clone()], Access::RECV).expect_err("shared").error);
+    refused(p.rig.domain.register_frozen(memory.clone(), Access::SEND).expect_err("shared").error);
+    refused(p.rig.domain.register(region.slice(..)?, Access::RECV).expect_err("shared").error);
     let failed = p.a.write(vec![0; 65], p.to_b, remote).post().expect_err("too long");
     assert_eq!(*failed.error.kind(), ErrorKind::Invalid);
     let Returned::Back(buffer) = failed.buf else { panic!("it was never posted") };
