@@ -50,9 +50,11 @@ impl Overflow {
             // SAFETY: a new mapping, wherever the system likes.
             let start = unsafe { libc::mmap(std::ptr::null_mut(), len, access, kind, -1, 0) };
             if start != libc::MAP_FAILED {
-                // A child of a fork has no use for it.
-                // SAFETY: the mapping just made.
-                unsafe { libc::madvise(start, len, libc::MADV_DONTFORK) };
+                #[cfg(target_os = "linux")]
+                // SAFETY: the mapping just made. A child of a fork has no use for it.
+                unsafe {
+                    libc::madvise(start, len, libc::MADV_DONTFORK)
+                };
                 return Some(Overflow { start: start as usize, len });
             }
             len /= 2;
