@@ -73,6 +73,8 @@ fn under_valgrind(only: &[&str], providers: &str) -> Result<Tally, String> {
     let runner = "valgrind --quiet --leak-check=no --error-exitcode=97 --fair-sched=yes";
     let mut command = it();
     command.env("OFI_TEST_RUNNER", runner).env("OFI_TEST_TIMEOUT", "5");
+    // It looks at every byte that a copy could reach.
+    command.env("OFI_OVERFLOW", (16 << 20).to_string());
     command.env("OFI_TEST_ONLY", only.join(",")).env("OFI_TEST_PROVIDERS", providers);
     some(judge(command.args(["--", "--test-threads", "4"]))?)
 }

@@ -21,7 +21,8 @@ pub(crate) struct Overflow {
 }
 
 /// Longer than any message, if there is so much; where the system limits address space, as much as
-/// can be had down to the least.
+/// can be had down to the least. `OFI_OVERFLOW` in the environment says how many bytes instead: valgrind
+/// looks at each of them whenever a message is copied.
 const MOST: usize = if usize::BITS > 32 { (1_u64 << 36) as usize } else { 1 << 28 };
 const LEAST: usize = 1 << 28;
 
@@ -45,8 +46,10 @@ impl Overflow {
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
         );
-        let mut len = MOST;
-        while len >= LEAST {
+        let wished = std::env::var("OFI_OVERFLOW").ok().and_then(|text| text.parse().ok());
+        let mut len = wished.filter(|bytes| *bytes > 0).unwrap_or(MOST);
+        let least = len.min(LEAST);
+        while len >= least {
             // SAFETY: a new mapping, wherever the system likes.
             let start = unsafe { libc::mmap(std::ptr::null_mut(), len, access, kind, -1, 0) };
             if start != libc::MAP_FAILED {
