@@ -26,6 +26,8 @@ pub struct Segments {
     access: Access,
     /// Whether others may write to some of it meanwhile.
     shared: bool,
+    /// Whether a part of it is not one piece, where each has to be.
+    torn: bool,
 }
 
 /// The `domain` of a list with regions of several.
@@ -49,6 +51,7 @@ impl Segments {
             domain: std::ptr::null(),
             access,
             shared: false,
+            torn: false,
         }
     }
 
@@ -62,6 +65,17 @@ impl Segments {
     /// What the memory that is listed from here on is for.
     pub(crate) fn want(&mut self, access: Access) {
         self.access = access;
+    }
+
+    /// Says that so many parts are listed by now, each of which has to be one piece.
+    #[inline]
+    pub(crate) fn parts(&mut self, parts: usize) {
+        self.torn |= self.count != parts;
+    }
+
+    /// Whether a part was more than one piece, or none.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Start and length of the only segment, of at least one byte (rule M14).

@@ -63,13 +63,15 @@ impl Memory {
     /// # Errors
     ///
     /// `Invalid`, with the buffer, if it is empty or in several pieces.
-    pub fn new<B: BufMut + Send>(mut buffer: B) -> Result<Memory, Failed<B>> {
+    pub fn new<B: BufMut + Send>(buffer: B) -> Result<Memory, Failed<B>> {
+        // It is not moved any more once it has said where its bytes are.
+        let mut buffer = Box::new(buffer);
         let mut list = Segments::new();
         buffer.segments_mut(&mut list);
         match list.one_piece(NAME) {
             // The buffer's promise (`BufMut`) is that it stays there while it is only moved.
-            Ok((start, len)) => Ok(Memory(Arc::new(Core { start, len, owner: Box::new(buffer) }))),
-            Err(error) => Err(Failed::back(error, buffer)),
+            Ok((start, len)) => Ok(Memory(Arc::new(Core { start, len, owner: buffer }))),
+            Err(error) => Err(Failed::back(error, *buffer)),
         }
     }
 

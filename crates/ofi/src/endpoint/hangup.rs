@@ -70,7 +70,9 @@ fn is_stream(number: RawFd) -> bool {
 fn end(socket: &TcpListener, address: SocketAddr) -> bool {
     let Ok(local) = socket.local_addr() else { return false };
     // A listener at all addresses takes connections in at each of them.
-    let anywhere = address.ip().is_unspecified() && local.port() == address.port();
+    let anywhere = address.ip().is_unspecified()
+        && local.is_ipv4() == address.is_ipv4()
+        && local.port() == address.port();
     // SAFETY: an open socket.
     (local == address || anywhere)
         && unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) } == 0

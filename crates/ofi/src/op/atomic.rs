@@ -111,6 +111,10 @@ impl<T: Threading> Core<T> {
 
     #[cold]
     fn ask_atomic_limit(&self, form: Form, datatype: Datatype, op: AtomicOp) -> usize {
+        if matches!(datatype, Datatype::Int128 | Datatype::Uint128) {
+            // Their owners' processors want them aligned to 16 bytes, and nothing here can see to that.
+            return 0;
+        }
         if form != Form::Apply && quirk(self.info.provider(), Defect::FetchesCrash).is_some() {
             return 0;
         }
@@ -178,7 +182,7 @@ impl Action {
             Form::Fetch => Some(2),
             Form::Compare => Some(3),
         };
-        if parts.is_some_and(|parts| parts != list.count()) {
+        if list.is_torn() || parts.is_some_and(|parts| parts != list.count()) {
             return odd("operands and results are one piece of memory each".into());
         }
         let whole = match parts {
@@ -479,8 +483,10 @@ impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
     #[inline]
     fn list((operand, result): &mut (A, R), list: &mut Segments) {
         operand.segments(list);
+        list.parts(1);
         list.want(Access::READ);
         result.segments_mut(list);
+        list.parts(2);
     }
 }
 
@@ -488,8 +494,11 @@ impl<A: Buf, C: Buf, R: BufMut> Uses<(A, C, R)> for CompareVerb {
     #[inline]
     fn list((operand, compare, result): &mut (A, C, R), list: &mut Segments) {
         operand.segments(list);
+        list.parts(1);
         compare.segments(list);
+        list.parts(2);
         list.want(Access::READ);
         result.segments_mut(list);
+        list.parts(3);
     }
 }

@@ -19,6 +19,10 @@ use crate::{
 pub trait Injects: Flagged {
     /// The C call, for error texts.
     const INJECT: &'static str;
+    /// Whether there is such a call for all that was asked for.
+    fn injectable(&self) -> bool {
+        true
+    }
     /// Hands the bytes to the provider.
     ///
     /// # Safety
@@ -73,6 +77,9 @@ fn inject<V: Injects, T: Threading>(
     verb.fits(&list, core.limits.remote_iov)?;
     if verb.flags() != 0 {
         return Err(Error::invalid(name, "what is injected takes no flags"));
+    }
+    if !verb.injectable() {
+        return Err(Error::invalid(V::INJECT, "what is injected goes to one piece of memory"));
     }
     if core.lane().must_wait(verb.class()) {
         return Err(Error::busy());

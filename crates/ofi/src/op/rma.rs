@@ -95,7 +95,9 @@ impl Targets {
             return Err(Error::invalid(attempted, format!("the region does not permit {needed}"))
                 .hint("its owner has to expose it with that right"));
         }
-        let there: usize = self.pieces[..self.count].iter().map(|piece| piece.len).sum();
+        let lengths = self.pieces[..self.count].iter().map(|piece| piece.len);
+        // They are a peer's words.
+        let there = lengths.fold(0, usize::saturating_add);
         if total > there || self.count > 1 && total != there {
             return Err(Error::invalid(
                 attempted,
@@ -188,6 +190,10 @@ impl Carries for WriteVerb {
 
 impl Injects for WriteVerb {
     const INJECT: &'static str = "fi_inject_write";
+
+    fn injectable(&self) -> bool {
+        self.targets.count == 1
+    }
 
     unsafe fn inject(&self, ep: *mut ofi_sys::fid_ep, buf: *const c_void, len: usize) -> isize {
         let Targets { peer, pieces: [ofi_sys::fi_rma_iov { addr, key, .. }, ..], .. } =

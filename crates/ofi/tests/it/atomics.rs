@@ -324,7 +324,7 @@ fn injected_atomics<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 // rule: X1, X5, B16
 fn refused_before_the_call_of_atomics<K: Connectionless, T: Mode>(t: &Target) -> Verdict
 where
-    T: ofi::Accepts<(Box<[u8]>, Box<[u8]>)>,
+    T: ofi::Accepts<(Box<[u8]>, Box<[u8]>)> + ofi::Accepts<([Vec<u8>; 2], Vec<Vec<u8>>)>,
 {
     let p = Pair::<K, T>::open(t, CAPS)?;
     let region = exposed(&p.rig, &[0; 64])?;
@@ -354,6 +354,10 @@ where
         ErrorKind::Unsupported { .. } => assert!(fetching(&p).is_err()),
         kind => assert_eq!(*kind, ErrorKind::Invalid),
     }
+    // Parts that are several pieces, or none: what is to be written to must not be an operand.
+    let torn = ([vec![0; 8], vec![0; 8]], Vec::<Vec<u8>>::new());
+    let failed = p.a.fetch_atomic(torn, p.to_b, remote.slice(..8)?, Datatype::Uint8, sum).post();
+    assert!(!failed.expect_err("torn").error.was_posted());
     let memory = region.memory();
     let readable = p.rig.domain.expose(memory).access(Access::REMOTE_READ).open()?;
     assert_eq!(kind(8, readable.remote().slice(..8)?), ErrorKind::Invalid);

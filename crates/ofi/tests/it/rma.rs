@@ -107,6 +107,9 @@ fn vectors_on_both_sides<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     // Here all has to be used.
     let write = p.a.write(vec![3_u8; 29], p.to_b, first).and(remote.slice(200..220)?);
     assert_eq!(*write.post().expect_err("too few").error.kind(), ErrorKind::Invalid);
+    // Copies go to one place.
+    let write = p.a.write([3_u8; 30], p.to_b, first).and(remote.slice(200..220)?);
+    assert!(write.inject().is_err());
     Ok(())
 }
 
