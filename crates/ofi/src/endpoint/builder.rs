@@ -348,7 +348,11 @@ impl Limits {
             inject: info.tx().inject_size(),
             transmit_iov: info.tx().iov_limit().max(1),
             // One piece is the overflow's, where there is one.
-            receive_iov: (info.rx().iov_limit() - usize::from(needs_overflow(info))).max(1),
+            receive_iov: info
+                .rx()
+                .iov_limit()
+                .saturating_sub(usize::from(needs_overflow(info)))
+                .max(1),
             remote_iov: info.tx().rma_iov_limit().max(1),
             data_bytes: info.domain().cq_data_size(),
             tag_bits: match info.endpoint().mem_tag_format() {
