@@ -204,7 +204,9 @@ impl Segments {
 ///   value moves (no inline storage: `[u8; 64]` is excluded, `Box<[u8; 64]>` is not);
 /// - nobody writes to it meanwhile; or nobody ever has a reference to it, and it is listed by
 ///   [`push_shared`](Segments::push_shared) (what is sent then is what happens to be there);
-/// - a non-null descriptor belongs to a live registration of that segment.
+/// - a non-null descriptor belongs to a live registration of that segment;
+/// - the list is the same each time, and making it neither panics nor calls this crate: a post that
+///   waits for room is listed again when it is tried again, inside of locks.
 pub unsafe trait Buf: 'static {
     /// Lists the memory.
     fn segments(&self, list: &mut Segments);

@@ -104,6 +104,8 @@ pub(crate) struct Reader<T: Threading> {
     /// Lanes of closed endpoints: an entry of theirs may still be in the queue.
     limbo: Vec<Arc<LimboClaim<T>>>,
     error_data: Vec<u8>,
+    /// Where sources are read to: all `FI_ADDR_NOTAVAIL` between two reads.
+    sources: [u64; BATCH],
     /// The queue is beyond use: what reading it said.
     fatal: Option<Error>,
 }

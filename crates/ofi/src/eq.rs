@@ -29,7 +29,7 @@ use ofi_sys::{fid_eq, fid_pep};
 use crate::{
     Error, Info, Result,
     cq::Deferred,
-    endpoint::address_of,
+    endpoint::own_name,
     error::check,
     fabric::FabricCore,
     object::{CloseError, Owned},
@@ -271,12 +271,10 @@ impl<T: Threading> EqOpen<T> {
     pub(crate) fn unpark(&self, info: &Info) -> Option<(Arc<Owned<fid_pep, T>>, Info)> {
         let mut parked = mail::lock(&self.parked);
         let at = parked.iter().position(|parked| {
-            let name = address_of(|buffer, length| {
-                // SAFETY: open, and it listens; `length` bytes may be written.
-                unsafe { ofi_sys::fi_getname(parked.fid.as_fid(), buffer, length) }
-            });
+            // SAFETY: open, and it listens.
+            let name = unsafe { own_name(parked.fid.as_fid(), &parked.info) };
             parked.info.address_format() == info.address_format()
-                && name.is_ok_and(|name| info.src_addr() == Some(&name[..]))
+                && name.is_ok_and(|name| info.src_addr() == Some(name.bytes()))
         })?;
         let found = parked.swap_remove(at);
         Some((found.fid, found.info))

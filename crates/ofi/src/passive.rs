@@ -15,7 +15,7 @@ use ofi_sys::fid_pep;
 
 use crate::{
     ConnRequest, EndpointType, Error, EventQueue, Fabric, FabricAddress, Info, Result, cm,
-    endpoint::address_of,
+    endpoint::own_name,
     eq::{
         EqOpen,
         mail::{Arrival, Door, Handle, Mailbox},
@@ -227,11 +227,8 @@ impl<T: Threading> PassiveEndpoint<T> {
     /// What the provider says.
     #[doc(alias = "fi_getname")]
     pub fn name(&self) -> Result<FabricAddress> {
-        let bytes = address_of(|buffer, length| {
-            // SAFETY: the endpoint is open and listens (rule A7); `length` bytes may be written.
-            unsafe { ofi_sys::fi_getname(self.0.fid.as_fid(), buffer, length) }
-        })?;
-        Ok(FabricAddress::from_provider(self.0.info.address_format(), &bytes))
+        // SAFETY: the endpoint is open and listens (rule A7).
+        unsafe { own_name(self.0.fid.as_fid(), &self.0.info) }
     }
 
     /// The most private data that can go with an answer, in bytes.

@@ -1,5 +1,7 @@
 //! Reading a batch, and what it leaves to be done after the locks are gone.
 
+use std::mem::ManuallyDrop;
+
 use super::*;
 use crate::quirks::{Defect, quirk};
 
@@ -17,11 +19,9 @@ impl<T: Threading> CqCore<T> {
         }
         // The widest format; narrower entries lie packed at their own size (fault 6).
         let mut entries = [const { MaybeUninit::<ofi_sys::fi_cq_tagged_entry>::uninit() }; BATCH];
-        let mut sources = [const { MaybeUninit::<u64>::uninit() }; BATCH];
         let buffer = entries.as_mut_ptr().cast();
+        let sources = &mut reader.sources;
         let status = if self.shape.source {
-            // Not every provider that grants FI_SOURCE writes them.
-            sources.fill(MaybeUninit::new(ofi_sys::FI_ADDR_NOTAVAIL));
             // SAFETY: the queue is open (`reader.open`); there is room for BATCH entries of any
             // format, and for as many addresses.
             unsafe {
@@ -40,32 +40,28 @@ impl<T: Threading> CqCore<T> {
             return self.nothing_read(status, reader, after);
         }
         let count = status as usize;
-        // SAFETY: that many entries of the queue's format, and sources if they were asked for, were
-        // just written.
+        // SAFETY: that many entries of the queue's format were just written, and the reader's lock is
+        // held.
         unsafe {
-            match (self.shape.has_tag, self.shape.source) {
-                (true, false) => self.dispatch_all::<TAGGED, false>(buffer, &sources, count, after),
-                (true, true) => self.dispatch_all::<TAGGED, true>(buffer, &sources, count, after),
-                (false, _) if self.shape.has_data => {
-                    self.dispatch_all::<DATA, true>(buffer, &sources, count, after);
-                }
-                (false, _) => self.dispatch_all::<MESSAGE, true>(buffer, &sources, count, after),
+            match (self.shape.has_tag, self.shape.has_data) {
+                (true, _) => self.dispatch_all::<TAGGED>(buffer, sources, count, after),
+                (false, true) => self.dispatch_all::<DATA>(buffer, sources, count, after),
+                (false, false) => self.dispatch_all::<MESSAGE>(buffer, sources, count, after),
             }
         }
         count
     }
 
-    /// Hands over a batch of entries of `FORMAT`; `SOURCE` if the queue may have their sources.
+    /// Hands over a batch of entries of `FORMAT`.
     ///
     /// # Safety
     ///
-    /// `count` entries of that format are at `entries`, and `count` sources if the queue has them;
-    /// the reader's lock is held.
+    /// `count` entries of that format are at `entries`, and the reader's lock is held.
     #[inline(always)]
-    unsafe fn dispatch_all<const FORMAT: u8, const SOURCE: bool>(
+    unsafe fn dispatch_all<const FORMAT: u8>(
         &self,
         entries: *const std::ffi::c_void,
-        sources: &[MaybeUninit<u64>; BATCH],
+        sources: &mut [u64; BATCH],
         count: usize,
         after: &mut Deferred<T>,
     ) {
@@ -74,41 +70,50 @@ impl<T: Threading> CqCore<T> {
             DATA => size_of::<ofi_sys::fi_cq_data_entry>(),
             _ => size_of::<ofi_sys::fi_cq_msg_entry>(),
         };
-        for (i, source) in sources.iter().enumerate().take(count) {
-            // SAFETY: every format begins with the fields of the narrower ones (fi_cq.3), entries
-            // lie packed at their own size (fault 6), and fields that the format lacks are not
-            // read. Contexts are this queue's.
+        for (i, source) in sources[..count].iter_mut().enumerate() {
+            // SAFETY: every format begins with the fields of the narrower ones (fi_cq.3), and entries
+            // lie packed at their own size (fault 6).
+            let entry = unsafe {
+                entries.cast::<u8>().add(i * stride).cast::<ofi_sys::fi_cq_tagged_entry>()
+            };
+            // Not every provider that grants FI_SOURCE writes the sources.
+            let source = std::mem::replace(source, ofi_sys::FI_ADDR_NOTAVAIL);
+            // SAFETY: the queue wrote the entry; its context is null or a slot that is not home yet
+            // (see the module); the reader's lock makes us the only completer.
             unsafe {
-                let entry =
-                    entries.cast::<u8>().add(i * stride).cast::<ofi_sys::fi_cq_tagged_entry>();
-                // Word by word: the provider has just written them so, and reading two at once would
-                // have to wait until they have left the store buffer.
-                let outcome = Outcome {
-                    flags: (&raw const (*entry).flags).read_volatile(),
-                    len: (&raw const (*entry).len).read_volatile(),
-                    data: match FORMAT {
-                        MESSAGE => 0,
-                        _ => (&raw const (*entry).data).read_volatile(),
-                    },
-                    tag: match FORMAT {
-                        TAGGED => (&raw const (*entry).tag).read_volatile(),
-                        _ => 0,
-                    },
-                    source: if SOURCE && self.shape.source {
-                        source.assume_init()
-                    } else {
-                        ofi_sys::FI_ADDR_NOTAVAIL
-                    },
-                };
-                self.dispatch((*entry).op_context, outcome, None, after);
+                let context = (*entry).op_context;
+                let usual = !context.is_null()
+                    && Slot::<T>::from_context(context)
+                        .succeed(|| Outcome::of_entry::<FORMAT>(entry, source));
+                if !usual {
+                    self.dispatch_entry::<FORMAT>(entry, source, after);
+                }
             }
+        }
+    }
+
+    /// Hands over an entry that is not the usual one.
+    ///
+    /// # Safety
+    ///
+    /// The queue wrote the entry, of `FORMAT`; the reader's lock is held.
+    #[inline(never)]
+    unsafe fn dispatch_entry<const FORMAT: u8>(
+        &self,
+        entry: *const ofi_sys::fi_cq_tagged_entry,
+        source: u64,
+        after: &mut Deferred<T>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let outcome = Outcome::of_entry::<FORMAT>(entry, source);
+            self.dispatch((*entry).op_context, outcome, None, after);
         }
     }
 
     /// # Safety
     ///
     /// `context` came from this queue, whose reader lock is held.
-    #[inline(always)]
     unsafe fn dispatch(
         &self,
         context: *mut std::ffi::c_void,
@@ -226,14 +231,47 @@ impl<T: Threading> CqCore<T> {
     }
 }
 
+impl Outcome {
+    /// What an entry says.
+    ///
+    /// # Safety
+    ///
+    /// The queue wrote the entry, in `FORMAT`: fields that it lacks are not read.
+    #[inline(always)]
+    unsafe fn of_entry<const FORMAT: u8>(
+        entry: *const ofi_sys::fi_cq_tagged_entry,
+        source: u64,
+    ) -> Outcome {
+        // SAFETY: the caller's promise. Word by word: the provider has just written them so, and
+        // reading two at once would have to wait until they have left the store buffer.
+        unsafe {
+            Outcome {
+                flags: (&raw const (*entry).flags).read_volatile(),
+                len: (&raw const (*entry).len).read_volatile(),
+                data: match FORMAT {
+                    MESSAGE => 0,
+                    _ => (&raw const (*entry).data).read_volatile(),
+                },
+                tag: match FORMAT {
+                    TAGGED => (&raw const (*entry).tag).read_volatile(),
+                    _ => 0,
+                },
+                source,
+            }
+        }
+    }
+}
+
 /// What a batch leaves to be done once no lock is held: all of it is, or runs, user code.
 pub(crate) struct Deferred<T: Threading> {
     wakers: [MaybeUninit<Waker>; BATCH],
     count: usize,
     /// Orphans, linked through their `next`; the low bit says that the slot stays in limbo.
     orphans: u64,
-    /// What there seldom is.
-    rare: Option<Box<Rare<T>>>,
+    /// What there seldom is; taken out by `run_all`, so that nobody has to look when it is dropped.
+    rare: ManuallyDrop<Option<Box<Rare<T>>>>,
+    /// Whether there is anything.
+    pending: bool,
 }
 
 struct Rare<T: Threading> {
@@ -249,7 +287,8 @@ impl<T: Threading> Deferred<T> {
             wakers: [const { MaybeUninit::uninit() }; BATCH],
             count: 0,
             orphans: 0,
-            rare: None,
+            rare: ManuallyDrop::new(None),
+            pending: false,
         }
     }
 
@@ -265,6 +304,7 @@ impl<T: Threading> Deferred<T> {
     }
 
     pub(crate) fn push_waker(&mut self, waker: Waker) {
+        self.pending = true;
         match self.wakers.get_mut(self.count) {
             Some(place) => {
                 place.write(waker);
@@ -277,6 +317,7 @@ impl<T: Threading> Deferred<T> {
     #[cold]
     fn push_orphan(&mut self, slot: &Slot<T>, limbo: u64, waker: Option<Waker>) {
         waker.into_iter().for_each(|waker| self.push_waker(waker));
+        self.pending = true;
         slot.next.store(self.orphans);
         self.orphans = slot.context() as usize as u64 | limbo;
     }
@@ -288,6 +329,7 @@ impl<T: Threading> Deferred<T> {
     }
 
     fn rare(&mut self) -> &mut Rare<T> {
+        self.pending = true;
         self.rare.get_or_insert_with(|| Box::new(Rare { wakers: Vec::new(), limbo: Vec::new() }))
     }
 
@@ -295,7 +337,7 @@ impl<T: Threading> Deferred<T> {
     /// goes on when all are done.
     #[inline]
     pub(crate) fn run(&mut self) {
-        if self.count != 0 || self.orphans != 0 || self.rare.is_some() {
+        if self.pending {
             self.run_all();
         }
     }

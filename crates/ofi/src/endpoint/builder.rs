@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, address_of, counters::Counters,
-    options::Options,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, counters::Counters,
+    options::Options, own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
-    ErrorKind, EventQueue, FabricAddress, Info, Result,
+    ErrorKind, EventQueue, Info, Result,
     av::local,
     eq::mail::Handle,
     error::check,
@@ -261,11 +261,8 @@ impl<T: Threading> Setup<'_, T> {
             }
         }
         if local::concerns(&info) {
-            let name = address_of(|buffer, length| {
-                // SAFETY: the endpoint is open and enabled; `length` bytes may be written.
-                unsafe { ofi_sys::fi_getname(fid.as_fid(), buffer, length) }
-            })?;
-            local::opened(&FabricAddress::from_provider(info.address_format(), &name));
+            // SAFETY: the endpoint is open and enabled.
+            local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
         }
         self.options.apply(fid.as_ptr(), info.provider(), true)?;
         Ok((fid, info))
@@ -286,12 +283,9 @@ fn keep_connected<T: Threading>(
     info: &Info,
     av: &crate::av::AvCore<T>,
 ) {
-    let name = address_of(|buffer, length| {
-        // SAFETY: the endpoint is open and enabled; `length` bytes may be written.
-        unsafe { ofi_sys::fi_getname(fid.as_fid(), buffer, length) }
-    });
-    let Ok(name) = name else { return };
-    av.visit(&FabricAddress::from_provider(info.address_format(), &name), |to| {
+    // SAFETY: the endpoint is open and enabled.
+    let Ok(name) = (unsafe { own_name(fid.as_fid(), info) }) else { return };
+    av.visit(&name, |to| {
         let (ep, nothing) = (fid.as_ptr(), std::ptr::null());
         // SAFETY: the endpoint is open, with the capability; the address was just inserted.
         unsafe {

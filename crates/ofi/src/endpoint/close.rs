@@ -112,7 +112,9 @@ impl<T: Threading> Core<T> {
         if name.is_some() {
             local::settle();
         }
-        self.hang_up();
+        if !self.hang_up() {
+            return Err(self.leak(left));
+        }
         let mut after = Deferred::new();
         let mut taken = Vec::new();
         let mut limbo = false;

@@ -7,6 +7,7 @@
 //! provider then ends each of these connections in one way or another.
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
@@ -19,39 +20,52 @@ use crate::{
 };
 
 impl<T: Threading> Core<T> {
-    /// Ends what is being connected to this endpoint. Nothing waits for it any more.
-    pub(super) fn hang_up(&self) {
+    /// Ends what is being connected to this endpoint. Nothing waits for it any more. `false` if that
+    /// could not be seen to, for want of descriptors.
+    #[must_use]
+    pub(super) fn hang_up(&self) -> bool {
         let concerned = self.info.endpoint_type() == EndpointType::Rdm
             && quirk(self.info.provider(), Defect::ListenerDangles).is_some();
         let address = match concerned.then(|| self.name()) {
             Some(Ok(name)) => name.socket_addr(),
             _ => None,
         };
-        let Some(address) = address else { return };
+        let Some(address) = address else { return true };
         /// Events that the provider handles in one look.
         const EVENTS: usize = 32;
-        let ended = sockets().filter(|socket| end(socket, address)).count();
+        let Ok(ended) = end_all(address) else { return false };
         for _ in 0..ended.div_ceil(EVENTS) {
             self.transmit.core.poke();
             self.receive.core.poke();
         }
+        true
     }
 }
 
-/// The stream sockets of this process, each through a descriptor of our own: whatever is closed
-/// meanwhile, that one names what was looked at. None where the system does not list them.
-fn sockets() -> impl Iterator<Item = TcpListener> {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let number: RawFd = entry.file_name().to_str()?.parse().ok()?;
-        if !is_stream(number) {
-            return None;
-        }
+/// Ends the stream sockets of this process that are at this address, and counts them. None where the
+/// system does not list them.
+fn end_all(address: SocketAddr) -> io::Result<usize> {
+    let entries = match std::fs::read_dir("/proc/self/fd") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut ended = 0;
+    for entry in entries.flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(number) = number.filter(|number| is_stream(*number)) else { continue };
+        // Through a descriptor of our own: whatever is closed meanwhile, that one names what was
+        // looked at.
         // SAFETY: a number; what comes back says whether it was open.
         let own = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
-        // SAFETY: a descriptor just made, and nobody else's.
-        (own >= 0).then(|| TcpListener::from(unsafe { OwnedFd::from_raw_fd(own) }))
-    })
+        if own >= 0 {
+            // SAFETY: a descriptor just made, and nobody else's.
+            let own = TcpListener::from(unsafe { OwnedFd::from_raw_fd(own) });
+            ended += usize::from(end(&own, address));
+        } else if is_stream(number) {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(ended)
 }
 
 /// Whether this number is a stream socket's just now.

@@ -192,11 +192,8 @@ impl<T: Threading> Core<T> {
     }
 
     pub(crate) fn name(&self) -> Result<FabricAddress> {
-        let bytes = address_of(|buffer, length| {
-            // SAFETY: the endpoint is open and enabled (rule A7); `length` bytes may be written.
-            unsafe { ofi_sys::fi_getname(self.fid.as_fid(), buffer, length) }
-        })?;
-        Ok(FabricAddress::from_provider(self.info.address_format(), &bytes))
+        // SAFETY: the endpoint is open and enabled (rule A7).
+        unsafe { own_name(self.fid.as_fid(), &self.info) }
     }
 }
 
@@ -301,6 +298,17 @@ impl SendVerb {
     fn to(to: u64) -> SendVerb {
         SendVerb { to, tag: 0, data: Data::NONE, flags: 0, tagged: Wide::No }
     }
+}
+
+/// The name of an endpoint, passive or not, that was opened as `info` says.
+///
+/// # Safety
+///
+/// It is open, and enabled or listening (rule A7).
+pub(crate) unsafe fn own_name(fid: *mut ofi_sys::fid, info: &Info) -> Result<FabricAddress> {
+    // SAFETY: the caller's promise; `length` bytes may be written.
+    let bytes = address_of(|buffer, length| unsafe { ofi_sys::fi_getname(fid, buffer, length) })?;
+    Ok(FabricAddress::from_provider(info.address_format(), &bytes))
 }
 
 /// Reads an address through a call that tells its length (rule A6).

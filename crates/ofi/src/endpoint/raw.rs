@@ -4,7 +4,7 @@ use std::{ffi::c_void, fmt, sync::Arc};
 
 use ofi_sys::{FI_ADDR_UNSPEC, fid_ep};
 
-use super::{address_of, builder::Setup, counters::Counters, options::Options};
+use super::{builder::Setup, counters::Counters, options::Options, own_name};
 use crate::{
     AddressVector, BindFlags, Caps, Counter, Domain, EndpointType, Error, FabricAddress, Info,
     RawCompletionQueue, Result,
@@ -22,7 +22,8 @@ use crate::{
 /// An endpoint that is posted to with pointers and contexts of the caller's, and completes on
 /// [`RawCompletionQueue`]s: the way out for runtimes that bring their own operations.
 ///
-/// Posting is `unsafe`; see [`send`](Self::send) for what the caller promises. Connectionless
+/// Opening one and posting to it are `unsafe`; see [`enable`](RawEndpointBuilder::enable) and
+/// [`send`](Self::send) for what the caller promises. Connectionless
 /// endpoints only. Closes with the handle.
 ///
 /// See `fi_endpoint(3)`.
@@ -100,10 +101,21 @@ impl<T: Threading> RawEndpointBuilder<T> {
     ///
     /// `Invalid` if something that it must have is missing or of another domain; what the provider
     /// says.
+    ///
+    /// # Safety
+    ///
+    /// What peers send is in nobody's hands but the caller's, and this endpoint does none of what
+    /// [`Endpoint`](crate::Endpoint) does about it before it closes. Until it has closed (which its
+    /// drop does too), on a provider that [`QUIRKS`](crate::QUIRKS) says has the defect:
+    /// - no message waits for a receive (quirks 16, 17);
+    /// - no connection is being made to it (quirk 11);
+    /// - what it has sent to other endpoints of this process they have looked at: their queues were
+    ///   read (quirk 24);
+    /// - every receive is as long as the message that it takes (quirks 19, 20).
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
-    pub fn enable(self) -> Result<RawEndpoint<T>> {
+    pub unsafe fn enable(self) -> Result<RawEndpoint<T>> {
         const NAME: &str = "fi_endpoint";
         refuse_fork(NAME)?;
         let (Some(av), Some(transmit), Some(receive)) = (self.av, self.transmit, self.receive)
@@ -303,11 +315,8 @@ impl<T: Threading> RawEndpoint<T> {
     /// What the provider says.
     #[doc(alias = "fi_getname")]
     pub fn name(&self) -> Result<FabricAddress> {
-        let bytes = address_of(|buffer, length| {
-            // SAFETY: the endpoint is open and enabled (rule A7); `length` bytes may be written.
-            unsafe { ofi_sys::fi_getname(self.fid.as_fid(), buffer, length) }
-        })?;
-        Ok(FabricAddress::from_provider(self.info.address_format(), &bytes))
+        // SAFETY: the endpoint is open and enabled (rule A7).
+        unsafe { own_name(self.fid.as_fid(), &self.info) }
     }
 
     /// What the endpoint was opened with.

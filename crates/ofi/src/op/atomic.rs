@@ -299,6 +299,7 @@ macro_rules! verbs {
 
         impl Verb for $verb {
             type Output = Applied;
+            type Note = ();
             const NAME: &'static str = $name;
             const RECEIVES: bool = false;
             const ACCESS: Access = Access::WRITE;
@@ -330,7 +331,10 @@ macro_rules! verbs {
             }
 
             #[inline]
-            fn finish(&self, _: &Outcome, _: usize) -> Applied {
+            fn note(&self, _: usize) {}
+
+            #[inline]
+            fn finish((): (), _: &Outcome) -> Applied {
                 Applied
             }
         }

@@ -172,8 +172,7 @@ pub(super) unsafe fn hold<B: 'static, T: Threading>(slot: NonNull<Slot<T>>) -> R
         slot.leave_ticket(None, std::ptr::null());
         drop(Arc::from_raw(ticket));
         let buffer = slot.body(Part::Whole, |b| {
-            (*b).error = None;
-            (*b).spilled = None;
+            Body::clear_extra(b);
             slot::take::<B>(&raw mut (*b).buffer)
         });
         if slot.leave() {

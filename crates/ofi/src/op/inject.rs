@@ -65,12 +65,12 @@ fn inject<V: Injects, T: Threading>(
 ) -> Result<()> {
     let name = V::INJECT;
     let limit = core.limits.inject;
-    let missing = verb.needs() & !core.limits.caps;
     if bytes.len() > limit {
         return Err(Error::new(ErrorKind::TooLarge { limit }, name));
     }
-    if missing != 0 || to.is_some_and(|address| !core.knows(address)) {
-        return Err(post::refusal::<V>(1, 1, false, 0, missing, missing == 0));
+    let unknown = to.is_some_and(|address| !core.knows(address));
+    if verb.needs() & !core.limits.caps != 0 || unknown {
+        return Err(post::refuse(core, *verb, (1, 0), false, unknown));
     }
     let mut list = Segments::new();
     list.push(bytes.as_ptr().cast_mut(), bytes.len());

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::{
     overflow::Overflow,
-    slot::{DONE, OP, Outcome, PROVIDER, QUEUED, Slot},
+    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, QUEUED, Slot},
 };
 use crate::{
     Errno, Error,
@@ -39,8 +39,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
-    /// Free list: index + 1 of the first free slot; where threads meet, with a tag against ABA in
-    /// the high half.
+    /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
+    /// against ABA in the high half. 0 if there is none.
     free: T::Word,
     chunks: [T::Word; CHUNKS],
     /// Slots there are; growing holds it.
@@ -101,11 +101,10 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn acquire(&self) -> &Slot<T> {
         loop {
             let head = self.free.load();
-            let Some(index) = (head as u32).checked_sub(1) else {
+            let Some(slot) = self.linked(head) else {
                 self.grow();
                 continue;
             };
-            let slot = self.slot(index);
             let next = slot.next.load();
             if !T::SHARED {
                 self.free.store(next);
@@ -116,6 +115,16 @@ impl<T: Threading> Lane<T> {
                 return slot;
             }
         }
+    }
+
+    /// The slot that a word of the free list names.
+    #[inline(always)]
+    fn linked(&self, link: u64) -> Option<&Slot<T>> {
+        if T::SHARED {
+            return (link as u32).checked_sub(1).map(|index| self.slot(index));
+        }
+        // SAFETY: `push` wrote the address of a slot of this lane, which lives as long as the lane.
+        unsafe { (link as usize as *const Slot<T>).as_ref() }
     }
 
     #[inline]
@@ -137,7 +146,7 @@ impl<T: Threading> Lane<T> {
     #[inline(never)]
     fn grow(&self) {
         let mut total = self.total.lock();
-        if self.free.load() as u32 != 0 {
+        if self.linked(self.free.load()).is_some() {
             return;
         }
         let chunk = ((*total + FIRST_CHUNK).ilog2() - FIRST_CHUNK.ilog2()) as usize;
@@ -161,11 +170,12 @@ impl<T: Threading> Lane<T> {
             if head == CLOSED {
                 return false;
             }
-            slot.next.store(u64::from(head as u32));
             if !T::SHARED {
-                self.free.store(u64::from(slot.index + 1));
+                slot.next.store(head);
+                self.free.store(slot.context() as usize as u64);
                 return true;
             }
+            slot.next.store(u64::from(head as u32));
             let new = (head >> 32) << 32 | u64::from(slot.index + 1);
             if self.free.replace(head, new).is_ok() {
                 return true;
@@ -180,9 +190,20 @@ impl<T: Threading> Lane<T> {
     /// The caller owns the slot alone, and nothing in its body needs dropping.
     #[inline]
     pub(crate) unsafe fn home(slot: &Slot<T>) {
+        slot.state.store(0);
+        // SAFETY: the caller's promise.
+        unsafe { Lane::home_done(slot) }
+    }
+
+    /// Brings a slot home that says by itself that nothing is in flight.
+    ///
+    /// # Safety
+    ///
+    /// As [`home`](Self::home), and the slot is `DONE`.
+    #[inline]
+    pub(crate) unsafe fn home_done(slot: &Slot<T>) {
         // SAFETY: the slot was away until now, so its lane exists.
         let lane = unsafe { slot.lane.as_ref() };
-        slot.state.store(0);
         if !lane.push(slot) {
             // SAFETY: the lane is closed and this slot was counted as away.
             unsafe { Lane::count_home(slot.lane, u64::MAX) };
@@ -232,10 +253,10 @@ impl<T: Threading> Lane<T> {
             head = found;
         }
         let mut home = 0;
-        let mut next = head as u32;
-        while let Some(index) = next.checked_sub(1) {
+        let mut next = head;
+        while let Some(slot) = lane.linked(next) {
             home += 1;
-            next = lane.slot(index).next.load() as u32;
+            next = slot.next.load();
         }
         lane.watch.reads();
         let away = *lane.total.lock() - home;
@@ -306,7 +327,7 @@ impl<T: Threading> Lane<T> {
         let mut backlog = self.backlog.lock();
         // Under the lock: `retry` clears the bit of a slot that may have come home meanwhile. Until
         // here the slot is marked as if it were posted, so that it names its address.
-        slot.state.store(QUEUED | OP);
+        slot.state.store(QUEUED | OP | slot.state.load() & EXTRA);
         let post = NonNull::from(slot);
         match backlog.iter_mut().find(|w| w.class == class) {
             Some(waiting) => waiting.posts.push_back(post),

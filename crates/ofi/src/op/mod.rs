@@ -23,7 +23,7 @@ use std::{
     pin::Pin,
     ptr::NonNull,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -58,11 +58,10 @@ pub(crate) use atomic::{Form, Validity};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
-use post::check;
 pub use recv::{Received, RecvOp, RecvVerb};
 pub use rma::{Read, ReadOp, ReadVerb, WriteOp, WriteVerb, Written};
 pub use send::{SendOp, SendVerb, Sent};
-use slot::{DONE, Left, Outcome, PROVIDER, Part, QUEUED, Slot};
+use slot::{Body, DONE, Left, OP, Outcome, Part, QUEUED, Slot};
 
 /// What the provider is told about memory.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +108,8 @@ pub(crate) mod sealed {
     /// A verb: its arguments, its call, its end. Public in name only.
     pub trait Verb: Copy + 'static {
         type Output;
+        /// What is kept of its arguments until its end; at most two words.
+        type Note: Copy;
         /// The C call, for error texts.
         const NAME: &'static str;
         /// Whether it completes on the receive queue.
@@ -138,13 +139,15 @@ pub(crate) mod sealed {
             memory: Memory,
             context: *mut std::ffi::c_void,
         ) -> isize;
-        /// Whether the message was longer than the buffer, of `posted` bytes.
+        /// What `finish` will need to know of the arguments, and of the bytes that were offered.
+        fn note(&self, posted: usize) -> Self::Note;
+        /// Bytes of the message that did not fit in the buffer.
         #[inline]
-        fn is_cut(&self, _outcome: &Outcome, _posted: usize) -> bool {
-            false
+        fn excess(_: Self::Note, _: &Outcome) -> usize {
+            0
         }
-        /// What a successful completion says; `posted` bytes had been offered (rule B15).
-        fn finish(&self, outcome: &Outcome, posted: usize) -> Self::Output;
+        /// What a successful completion says.
+        fn finish(note: Self::Note, outcome: &Outcome) -> Self::Output;
     }
 
     /// That a verb can use buffers of type `B`, and how it lists their memory.
@@ -209,17 +212,20 @@ where
     /// Posts, or queues if `queue` and there is no room.
     #[inline(always)]
     fn start(self, queue: bool) -> Result<Op<V, B, T>, Failed<B>> {
-        let Operation { core, verb, mut buffer, to, fault } = self;
-        let checked = match fault {
-            None => check(core, &verb, &mut buffer, to),
-            Some(fault) => Err(fault),
-        };
-        let list = match checked {
-            Ok(list) => list,
-            Err(error) => return Err(Failed::back(error, buffer)),
-        };
+        let Operation { core, verb, buffer, to, fault } = self;
+        if let Some(fault) = fault {
+            return Err(Failed::back(fault, buffer));
+        }
+        let lane = core.lane();
+        if !queue && lane.must_wait(verb.class()) {
+            return Err(Failed::back(Error::busy(), buffer));
+        }
+        let laid = post::lay::<V, B, T>(lane, buffer);
+        if let Err(error) = post::check(core, verb, &laid.list, to) {
+            return Err(laid.lift(error));
+        }
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed.
-        unsafe { post::launch(core.lane(), verb, buffer, to, list, queue) }
+        unsafe { laid.launch(verb, to, queue) }
     }
 }
 
@@ -237,7 +243,6 @@ where
 #[must_use = "dropping it cancels a receive and gives up the buffer"]
 pub struct Op<V: Verb, B, T: Threading = Shared> {
     slot: NonNull<Slot<T>>,
-    registered: bool,
     kind: PhantomData<(V, B, T)>,
 }
 
@@ -302,17 +307,20 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     /// wait again, or [`abandon`](Self::abandon) it.
     #[inline(always)]
     pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
-        if self.is_done() {
-            // The clock costs more than the rest of this.
-            return self.finish().map_err(WaitError::Failed);
+        match self.reap() {
+            Ok(done) => Ok(done),
+            Err(op) => op.wait_timeout(timeout),
         }
-        self.wait_deadline(Instant::now().checked_add(timeout))
     }
 
     #[cold]
     #[inline(never)]
+    fn wait_timeout(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        self.wait_deadline(Instant::now().checked_add(timeout))
+    }
+
     fn wait_deadline(
-        mut self,
+        self,
         deadline: Option<Instant>,
     ) -> Result<(V::Output, B), WaitError<V, B, T>> {
         if !self.is_done() {
@@ -321,7 +329,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
             // Another thread may dispatch our completion while we sleep: it wakes us. An operation
             // that finished meanwhile is seen by the first look.
             // SAFETY: we are the slot's Op.
-            let left = unsafe { self.slot.as_ref().register(&waker, &mut self.registered) };
+            let left = unsafe { self.slot().register(&waker) };
             let mut broken = false;
             let done = wait::park_until(
                 &[&*queue as &dyn Source],
@@ -348,7 +356,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
 
     /// Gives the operation up, keeping a claim on its buffer: receives are cancelled, and the
     /// [`Held`] yields the buffer once the provider is done with it.
-    pub fn abandon(mut self) -> Returned<B> {
+    pub fn abandon(self) -> Returned<B> {
         self.deregister();
         if self.unqueue() || self.is_done() {
             return Returned::Back(self.take());
@@ -365,6 +373,19 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         }
     }
 
+    /// Leaves a waker for the completer. `true` if the operation has ended meanwhile.
+    #[inline(never)]
+    fn leave_waker(&self, waker: &Waker) -> bool {
+        // SAFETY: we are the slot's Op.
+        match unsafe { self.slot().register(waker) } {
+            Left::Done => return true,
+            Left::Waker => {}
+            Left::Claimed => waker.wake_by_ref(),
+        }
+        wait::note_source(self.queue());
+        false
+    }
+
     /// Whether nothing will end this operation: its queue is beyond use, or its endpoint is gone
     /// and could not be closed.
     fn is_stuck(&self, queue: &crate::cq::CqCore<T>) -> bool {
@@ -372,6 +393,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     }
 
     /// The end of an operation that is stuck.
+    #[cold]
     fn give_up(self) -> Failed<B> {
         let error = self.queue().healthy().err();
         let error = error.unwrap_or_else(|| Error::closed("endpoint").posted());
@@ -380,11 +402,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     }
 
     /// Takes the waker back.
-    fn deregister(&mut self) {
-        if self.registered {
-            // SAFETY: we are the slot's Op and `registered` says that we left a waker.
-            unsafe { self.slot.as_ref().deregister(&mut self.registered) };
-        }
+    fn deregister(&self) {
+        // SAFETY: we are the slot's Op.
+        unsafe { self.slot().take_back() }
     }
 
     /// Takes the slot out of the backlog, so that it is ours alone.
@@ -392,32 +412,43 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         self.slot().state.load() & QUEUED != 0 && self.lane().unqueue(self.slot(), V::RECEIVES)
     }
 
-    /// The result of an operation that is `DONE`.
+    /// The result of an operation that has ended the usual way: well, and with nothing left that has
+    /// to be seen to.
     #[inline(always)]
+    fn reap(self) -> Result<(V::Output, B), Self> {
+        if self.slot().state.load() != OP | DONE {
+            return Err(self);
+        }
+        let body = self.slot().body(Part::Whole, |b| b);
+        // SAFETY: DONE, so the body is the Op's; `launch` wrote the note, the completer the outcome.
+        let (note, outcome) = unsafe { (slot::noted::<V, T>(body), &(*body).outcome) };
+        if V::excess(note, outcome) != 0 {
+            return Err(self);
+        }
+        let output = V::finish(note, outcome);
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `launch` stored a `B`, and nothing else is in the body. The slot is ours alone:
+        // `this` is forgotten, so it is brought home once.
+        unsafe {
+            let buffer = slot::take::<B>(&raw mut (*body).buffer);
+            lane::Lane::home_done(this.slot());
+            Ok((output, buffer))
+        }
+    }
+
+    /// The result of an operation that is `DONE`.
+    #[cold]
+    #[inline(never)]
     fn finish(self) -> Result<(V::Output, B), Failed<B>> {
         debug_assert!(self.is_done());
         let body = self.slot().body(Part::Whole, |b| b);
-        // SAFETY: DONE, so the body is the Op's; `launch` wrote verb and length, the completer the
-        // outcome.
-        let (failed, output) = unsafe {
-            let verb = &*(&raw const (*body).verb).cast::<V>();
-            let (outcome, posted) = (&(*body).outcome, (*body).posted);
-            let failed = (*body).error.is_some() || verb.is_cut(outcome, posted);
-            (failed, verb.finish(outcome, posted))
-        };
-        if failed {
-            return Err(self.fail());
+        // SAFETY: DONE, so the body is the Op's; `launch` wrote the note, the completer the outcome.
+        let (note, outcome, error) =
+            unsafe { (slot::noted::<V, T>(body), &(*body).outcome, (*body).error.take()) };
+        let over = V::excess(note, outcome);
+        if error.is_none() && over == 0 {
+            return Ok((V::finish(note, outcome), self.take()));
         }
-        Ok((output, self.take()))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fail(self) -> Failed<B> {
-        let (error, over) = self.slot().body(Part::Outcome, |b| {
-            // SAFETY: DONE, so the body is the Op's.
-            unsafe { ((*b).error.take(), (*b).outcome.len.saturating_sub((*b).posted)) }
-        });
         let error = error.unwrap_or_else(|| {
             if let Some(overflow) = self.lane().overflow {
                 overflow.clear(over);
@@ -426,11 +457,11 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
                 .posted()
                 .detail(format!("{over} bytes did not fit"))
         });
-        Failed::back(error, self.take())
+        Err(Failed::back(error, self.take()))
     }
 
     /// Takes the buffer out of a slot that is `DONE` or never was the provider's, and leaves it.
-    #[inline(always)]
+    #[inline(never)]
     fn take(self) -> B {
         let this = ManuallyDrop::new(self);
         let slot = this.slot();
@@ -438,19 +469,13 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
             // SAFETY: the body is the Op's; `launch` stored a `B`. Nothing is left in it that the
             // slot's next use would have to drop.
             unsafe {
-                if (*b).error.is_some() {
-                    (*b).error = None;
-                }
-                if (*b).spilled.is_some() {
-                    (*b).spilled = None;
-                }
+                Body::clear_extra(b);
                 slot::take::<B>(&raw mut (*b).buffer)
             }
         });
         // SAFETY: `this` is forgotten, so the half is given up once, with no waker in the slot.
         unsafe {
-            // Mostly nobody but us is left, and no read-modify-write is needed to know.
-            if slot.state.load() & PROVIDER == 0 || slot.leave() {
+            if slot.leave() {
                 lane::Lane::home(slot);
             }
         }
@@ -461,31 +486,25 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
 impl<V: Verb, B: 'static, T: Threading> Future for Op<V, B, T> {
     type Output = Result<(V::Output, B), Failed<B>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         assert!(this.slot != NonNull::dangling(), "polled after it had resolved");
         if !this.is_done() {
-            let queue = Arc::clone(this.queue());
-            queue.progress();
-            if !this.is_done() {
-                let waker = context.waker();
-                // SAFETY: we are the slot's Op.
-                let left = unsafe { this.slot.as_ref().register(waker, &mut this.registered) };
-                if !matches!(left, Left::Done) {
-                    if this.is_stuck(&queue) {
-                        this.deregister();
-                        return Poll::Ready(Err(this.hand_over().give_up()));
-                    }
-                    if matches!(left, Left::Claimed) {
-                        waker.wake_by_ref();
-                    }
-                    wait::note_source(&queue);
-                    return Poll::Pending;
-                }
+            // Our half keeps the lane, and it the queue, whatever the wakers do that are called.
+            this.queue().progress();
+            if !this.is_done() && !this.leave_waker(context.waker()) {
+                return match this.is_stuck(this.queue()) {
+                    true => Poll::Ready(Err(this.hand_over().give_up())),
+                    false => Poll::Pending,
+                };
             }
         }
         this.deregister();
-        Poll::Ready(this.hand_over().finish())
+        Poll::Ready(match this.hand_over().reap() {
+            Ok(done) => Ok(done),
+            Err(op) => op.finish(),
+        })
     }
 }
 
@@ -493,7 +512,7 @@ impl<V: Verb, B, T: Threading> Op<V, B, T> {
     /// Moves the half out of a borrowed future, which is spent.
     fn hand_over(&mut self) -> Op<V, B, T> {
         let slot = std::mem::replace(&mut self.slot, NonNull::dangling());
-        Op { slot, registered: std::mem::take(&mut self.registered), kind: PhantomData }
+        Op { slot, kind: PhantomData }
     }
 }
 
@@ -506,10 +525,8 @@ impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
         let slot = unsafe { self.slot.as_ref() };
         // SAFETY: as above.
         let lane = unsafe { slot.lane.as_ref() };
-        if self.registered {
-            // SAFETY: we are the slot's Op and left a waker.
-            unsafe { slot.deregister(&mut self.registered) };
-        }
+        // SAFETY: we are the slot's Op.
+        unsafe { slot.take_back() };
         let queued = slot.state.load() & QUEUED != 0;
         if queued && lane.unqueue(slot, V::RECEIVES) {
             // SAFETY: never posted and out of the backlog: ours alone. The buffer's Drop, user

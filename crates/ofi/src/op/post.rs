@@ -7,67 +7,102 @@ use libc::iovec;
 use super::{
     Failed, Memory, Op, Uses, Verb,
     lane::{self, Lane},
-    slot::{self, OP, PROVIDER, Part, Slot, Table},
+    slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
     Address, Error, ErrorKind, Result,
     buf::{INLINE_SEGMENTS, Segments},
-    endpoint::{Core, DIRECTED_MSG},
+    endpoint::{Core, DIRECTED_MSG, Limits},
     error::Needs,
     threading::{Threading, Word},
 };
 
-/// Posts what [`check`] found right, or queues it if `queue` and there is no room.
-///
-/// # Safety
-///
-/// The lane's endpoint is open and cannot close meanwhile; `list` is what the verb lists of the buffer,
-/// and what [`Verb::issue`] asks for holds, but for an address that may have been removed.
+/// A buffer in its slot, to be checked and launched.
+pub(super) struct Laid<'a, V, B, T: Threading> {
+    lane: &'a Lane<T>,
+    slot: &'a Slot<T>,
+    pub(super) list: Segments,
+    kind: PhantomData<(V, B)>,
+}
+
+/// Puts a buffer where it stays until its operation has ended, and lists its memory there.
 #[inline(always)]
-pub(super) unsafe fn launch<V: Uses<B>, B: 'static, T: Threading>(
+pub(super) fn lay<V: Uses<B>, B: 'static, T: Threading>(
     lane: &Lane<T>,
-    verb: V,
     buffer: B,
-    to: Option<Address>,
-    list: Segments,
-    queue: bool,
-) -> Result<Op<V, B, T>, Failed<B>> {
-    let class = verb.class();
-    let line = lane.must_wait(class);
-    if line && !queue {
-        return Err(Failed::back(Error::busy(), buffer));
-    }
+) -> Laid<'_, V, B, T> {
     let slot = lane.acquire();
     let body = slot.body(Part::Whole, |b| b);
-    // SAFETY: a slot just taken from the free list is ours alone. Its buffer storage is empty;
-    // a verb fits, `Glue` checks.
-    unsafe {
-        (*body).table = &Glue::<V, B, T>::TABLE;
-        (*body).posted = list.total();
-        (&raw mut (*body).verb).cast::<V>().write(verb);
+    // SAFETY: a slot just taken from the free list is ours alone, and its buffer storage is empty.
+    let list = unsafe {
         slot::store(&raw mut (*body).buffer, buffer);
-    }
-    slot.destination.store(to.map_or(0, |address| address.entry_word()));
-    // Also when it is to be queued: from here on the slot names its address.
-    slot.state.store_fenced(PROVIDER | OP);
-    let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
-        // Another thread removed it between the first look and the mark (rule A2).
-        REMOVED
-    } else if line {
-        // It takes its place in the line below.
-        -(ofi_sys::FI_EAGAIN as isize)
-    } else {
-        // SAFETY: the slot is prepared; the caller promises the rest.
-        unsafe { Glue::<V, B, T>::issue_listed(slot, &verb, list) }
+        Glue::<V, B, T>::list(body)
     };
-    if status < 0 {
-        if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
-            // SAFETY: it was not posted, so the slot is ours alone.
-            return Err(unsafe { not_posted::<V, B, T>(slot, status) });
-        }
-        lane.enqueue(slot, class, V::RECEIVES);
+    Laid { lane, slot, list, kind: PhantomData }
+}
+
+impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
+    /// Gives the buffer back.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn lift(self, error: Error) -> Failed<B> {
+        // SAFETY: it is not posted, so the slot is ours alone.
+        unsafe { not_posted::<B, T>(self.slot, error) }
     }
-    Ok(Op { slot: NonNull::from(slot), registered: false, kind: PhantomData })
+
+    /// Posts the operation, or queues it if `queue` and there is no room.
+    ///
+    /// # Safety
+    ///
+    /// The lane's endpoint is open and cannot close meanwhile; what [`Verb::issue`] asks for holds, but
+    /// for an address that may have been removed.
+    #[inline(always)]
+    pub(super) unsafe fn launch(
+        self,
+        verb: V,
+        to: Option<Address>,
+        queue: bool,
+    ) -> Result<Op<V, B, T>, Failed<B>> {
+        let Laid { lane, slot, list, .. } = self;
+        let body = slot.body(Part::Whole, |b| b);
+        // SAFETY: the slot is ours alone.
+        unsafe {
+            (*body).table = &Glue::<V, B, T>::TABLE;
+            slot::note::<V, T>(body, verb.note(list.total()));
+        }
+        slot.destination.store(to.map_or(0, |address| address.entry_word()));
+        let extra = if list.count() >= INLINE_SEGMENTS { EXTRA } else { 0 };
+        // Also when it is to be queued: from here on the slot names its address.
+        slot.state.store_fenced(PROVIDER | OP | extra);
+        let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
+            // Another thread removed it between the first look and the mark (rule A2).
+            REMOVED
+        } else if queue && lane.must_wait(verb.class()) {
+            // It takes its place in the line below.
+            -(ofi_sys::FI_EAGAIN as isize)
+        } else {
+            // SAFETY: the slot is prepared; the caller promises the rest.
+            unsafe {
+                match list.single() {
+                    Some((iov, desc)) => Glue::<V, B, T>::issue_one(lane, slot, &verb, iov, desc),
+                    None => {
+                        Glue::<V, B, T>::keep_verb(body, verb);
+                        Glue::<V, B, T>::issue(slot)
+                    }
+                }
+            }
+        };
+        if status < 0 {
+            if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
+                // SAFETY: it was not posted, so the slot is ours alone.
+                return Err(unsafe { not_posted::<B, T>(slot, refused::<V>(status)) });
+            }
+            // SAFETY: as above.
+            unsafe { Glue::<V, B, T>::keep_verb(body, verb) };
+            lane.enqueue(slot, verb.class(), V::RECEIVES);
+        }
+        Ok(Op { slot: NonNull::from(slot), kind: PhantomData })
+    }
 }
 
 /// In place of a status: the address was removed before the post.
@@ -80,16 +115,16 @@ const REMOVED: isize = isize::MIN;
 /// The slot holds a `B` and is the caller's alone.
 #[cold]
 #[inline(never)]
-unsafe fn not_posted<V: Verb, B, T: Threading>(slot: &Slot<T>, status: isize) -> Failed<B> {
+unsafe fn not_posted<B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
     // SAFETY: the caller's promise.
     let buffer = unsafe {
         let body = slot.body(Part::Whole, |b| b);
-        (*body).spilled = None;
+        slot::Body::clear_extra(body);
         let buffer = slot::take::<B>(&raw mut (*body).buffer);
         lane::Lane::home(slot);
         buffer
     };
-    Failed::back(refused::<V>(status), buffer)
+    Failed::back(error, buffer)
 }
 
 #[cold]
@@ -103,53 +138,65 @@ pub(super) fn refused<V: Verb>(status: isize) -> Error {
     Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
 }
 
-/// What must hold before libfabric sees the operation. Returns the memory that it is about.
+/// What must hold before libfabric sees the operation.
 #[inline(always)]
-pub(super) fn check<V: Uses<B>, B, T: Threading>(
+pub(super) fn check<V: Verb, T: Threading>(
     core: &Core<T>,
-    verb: &V,
-    buffer: &mut B,
+    verb: V,
+    list: &Segments,
     to: Option<Address>,
-) -> Result<Segments> {
-    let mut list = Segments::for_access(V::ACCESS);
-    V::list(buffer, &mut list);
-    let total = list.total();
+) -> Result<()> {
     let limits = &core.limits;
-    let iov_limit = match (V::RECEIVES, V::PARTS) {
-        (true, _) => limits.receive_iov,
-        (false, false) => limits.transmit_iov,
-        (false, true) => usize::MAX,
-    };
-    let long = !V::RECEIVES && total > limits.message;
-    let missing = verb.needs() & !limits.caps;
-    let foreign = to.is_some_and(|address| !core.knows(address));
-    let unregistered = limits.local_registration && list.unregistered() > 0;
-    if list.is_foreign(core.domain()) {
-        return Err(Error::invalid(V::NAME, "a region of another domain")
-            .hint("register the memory on the endpoint's domain too"));
+    let good = verb.needs() & !limits.caps == 0
+        && list.count() <= limits.pieces::<V>()
+        && (V::RECEIVES || list.total() <= limits.message)
+        && (!limits.local_registration || list.unregistered() == 0)
+        && !list.is_foreign(core.domain())
+        && to.is_none_or(|address| core.knows(address));
+    if !good {
+        // In pieces: what goes there by reference would be kept in memory for every operation.
+        let unknown = to.is_some_and(|address| !core.knows(address));
+        let foreign = list.is_foreign(core.domain());
+        return Err(refuse(core, verb, (list.count(), list.total()), foreign, unknown));
     }
-    if list.count() > iov_limit || long || missing != 0 || foreign || unregistered {
-        return Err(refusal::<V>(list.count(), iov_limit, long, limits.message, missing, foreign));
-    }
-    verb.fits(&list, limits.remote_iov)?;
-    Ok(list)
+    verb.fits(list, limits.remote_iov)
 }
 
+impl Limits {
+    /// How many pieces of memory an operation may have.
+    #[inline(always)]
+    fn pieces<V: Verb>(&self) -> usize {
+        match (V::RECEIVES, V::PARTS) {
+            (true, _) => self.receive_iov,
+            (false, false) => self.transmit_iov,
+            (false, true) => usize::MAX,
+        }
+    }
+}
+
+/// Why [`check`] does not like it: `count` and `total` of the list, whether it has regions of
+/// another domain, and whether the address is none of this endpoint's.
 #[cold]
-pub(super) fn refusal<V: Verb>(
-    count: usize,
-    iov_limit: usize,
-    long: bool,
-    message: usize,
-    missing: u64,
+#[inline(never)]
+pub(super) fn refuse<V: Verb, T: Threading>(
+    core: &Core<T>,
+    verb: V,
+    (count, total): (usize, usize),
     foreign: bool,
+    unknown: bool,
 ) -> Error {
-    if count > iov_limit {
-        return Error::new(ErrorKind::TooLarge { limit: iov_limit }, V::NAME)
+    let limits = &core.limits;
+    let missing = verb.needs() & !limits.caps;
+    if foreign {
+        return Error::invalid(V::NAME, "a region of another domain")
+            .hint("register the memory on the endpoint's domain too");
+    }
+    if count > limits.pieces::<V>() {
+        return Error::new(ErrorKind::TooLarge { limit: limits.pieces::<V>() }, V::NAME)
             .detail(format!("{count} segments in one operation"));
     }
-    if long {
-        return Error::new(ErrorKind::TooLarge { limit: message }, V::NAME)
+    if !V::RECEIVES && total > limits.message {
+        return Error::new(ErrorKind::TooLarge { limit: limits.message }, V::NAME)
             .hint("split the message, or open an endpoint whose max_msg_size is larger");
     }
     if missing == DIRECTED_MSG {
@@ -165,7 +212,7 @@ pub(super) fn refusal<V: Verb>(
         return Error::unsupported(V::NAME, Needs::Capability(name))
             .hint("ask for the capability in the hints");
     }
-    if foreign {
+    if unknown {
         return Error::new(ErrorKind::StaleAddress, V::NAME)
             .hint("insert the peer's address in the address vector of this endpoint");
     }
@@ -189,44 +236,82 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         drop(unsafe { slot::take::<B>(storage) });
     }
 
-    /// Once more, for the backlog.
+    /// The memory of the buffer in a slot.
     ///
     /// # Safety
     ///
-    /// `launch` prepared the slot with this table, the endpoint is open, and the address in the verb
-    /// is in its vector.
-    unsafe fn issue(slot: &Slot<T>) -> isize {
-        // Out of the closure: the completer may write the outcome while `issue` still runs.
-        let body = slot.body(Part::Buffer, |b| b);
-        // SAFETY: verb and buffer were written by `launch`; the completer touches neither.
-        unsafe {
-            let verb = (&raw const (*body).verb).cast::<V>().read();
-            let mut list = Segments::for_access(V::ACCESS);
-            V::list(&mut *slot::stored::<B>(&raw mut (*body).buffer), &mut list);
-            Self::issue_listed(slot, &verb, list)
-        }
+    /// `launch` stored a `B` in the body, which is the caller's.
+    #[inline(always)]
+    unsafe fn list(body: *mut slot::Body<T>) -> Segments {
+        let mut list = Segments::for_access(V::ACCESS);
+        // SAFETY: the caller's promise.
+        V::list(unsafe { &mut *slot::stored::<B>(&raw mut (*body).buffer) }, &mut list);
+        list
     }
 
+    /// Writes down what [`issue`](Self::issue) will read.
+    ///
     /// # Safety
     ///
-    /// As [`issue`](Self::issue); `list` is what the verb lists of the buffer in the slot, which has
-    /// only been moved since (`Buf` promises that its memory stays where it is).
-    #[inline(always)]
-    unsafe fn issue_listed(slot: &Slot<T>, verb: &V, mut list: Segments) -> isize {
+    /// The body is the caller's.
+    unsafe fn keep_verb(body: *mut slot::Body<T>, verb: V) {
         const {
             assert!(
                 size_of::<V>() <= size_of::<slot::VerbStorage>() && align_of::<V>() <= 8,
                 "verbs fit in their slot"
             );
         }
+        // SAFETY: the caller's promise; it fits.
+        unsafe { (&raw mut (*body).verb).cast::<V>().write(verb) }
+    }
+
+    /// For the backlog, and for memory in several pieces.
+    ///
+    /// # Safety
+    ///
+    /// `launch` prepared the slot with this table and wrote the verb down, the endpoint is open, and the address in the verb
+    /// is in its vector. The buffer was only moved since it was checked, so that its list is the
+    /// same (`Buf` promises both).
+    #[inline(never)]
+    unsafe fn issue(slot: &Slot<T>) -> isize {
+        // Out of the closure: the completer may write the outcome while `issue` still runs.
         let body = slot.body(Part::Buffer, |b| b);
+        // SAFETY: verb and buffer were written by `launch`; the completer touches neither.
+        unsafe {
+            let verb = (&raw const (*body).verb).cast::<V>().read();
+            let mut list = Self::list(body);
+            let lane = slot.lane.as_ref();
+            if let Some((iov, desc)) = list.single() {
+                return Self::issue_one(lane, slot, &verb, iov, desc);
+            }
+            if let Some(overflow) = lane.overflow.filter(|_| V::RECEIVES) {
+                let rest = overflow.segment();
+                list.push(rest.iov_base.cast(), rest.iov_len);
+            }
+            verb.issue(lane.fid.as_ptr(), keep(body, &list), slot.context())
+        }
+    }
+
+    /// Memory in one piece.
+    ///
+    /// # Safety
+    ///
+    /// As [`issue`](Self::issue); the piece is what the buffer in the slot lists.
+    #[inline(always)]
+    unsafe fn issue_one(
+        lane: &Lane<T>,
+        slot: &Slot<T>,
+        verb: &V,
+        iov: iovec,
+        desc: *mut c_void,
+    ) -> isize {
         // SAFETY: the body's lists are the operation's. They live in the slot until it is home (rule
         // B9).
         unsafe {
-            let lane = slot.lane.as_ref();
-            let memory = match (list.single(), lane.overflow.filter(|_| V::RECEIVES)) {
-                (Some((iov, desc)), None) => Memory::One(iov, desc),
-                (Some((iov, desc)), Some(overflow)) => {
+            let memory = match lane.overflow.filter(|_| V::RECEIVES) {
+                None => Memory::One(iov, desc),
+                Some(overflow) => {
+                    let body = slot.body(Part::Buffer, |b| b);
                     let pieces: *mut iovec = (&raw mut (*body).iov).cast();
                     let descriptors: *mut *mut c_void = (&raw mut (*body).desc).cast();
                     pieces.write(iov);
@@ -234,13 +319,6 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
                     descriptors.write(desc);
                     descriptors.add(1).write(std::ptr::null_mut());
                     Memory::Many(pieces, descriptors, 2)
-                }
-                (None, overflow) => {
-                    if let Some(overflow) = overflow {
-                        let rest = overflow.segment();
-                        list.push(rest.iov_base.cast(), rest.iov_len);
-                    }
-                    keep(body, &list)
                 }
             };
             verb.issue(lane.fid.as_ptr(), memory, slot.context())
@@ -252,7 +330,8 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
 ///
 /// # Safety
 ///
-/// The caller owns the body's lists.
+/// The caller owns the body's lists, and the slot is marked `EXTRA` if the list has more segments
+/// than fit in it.
 #[cold]
 unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memory {
     let count = list.count();
@@ -269,8 +348,8 @@ unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memor
             (iov.cast_const(), desc)
         } else {
             let spilled = &mut (*body).spilled;
-            let spilled = spilled.insert(Box::new(list.iter().unzip()));
-            (spilled.0.as_ptr(), spilled.1.as_mut_ptr())
+            let (iov, desc) = &mut **spilled.insert(Box::new(list.iter().unzip()));
+            (iov.as_mut_ptr().cast_const(), desc.as_mut_ptr())
         }
     };
     // Descriptors are valid or absent (rule M3).

@@ -127,8 +127,17 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
     }
 }
 
+/// What is kept of a receive until its end: the bytes that were offered, and whether it was a tagged
+/// one.
+#[derive(Clone, Copy, Debug)]
+pub struct RecvNote {
+    posted: usize,
+    tagged: Wide,
+}
+
 impl Verb for RecvVerb {
     type Output = Received;
+    type Note = RecvNote;
     const NAME: &'static str = "fi_recv";
     const RECEIVES: bool = true;
     const ACCESS: Access = Access::RECV;
@@ -177,19 +186,24 @@ impl Verb for RecvVerb {
     }
 
     #[inline]
-    fn is_cut(&self, outcome: &Outcome, posted: usize) -> bool {
-        outcome.len > posted && !is_remote_write(outcome)
+    fn note(&self, posted: usize) -> RecvNote {
+        RecvNote { posted, tagged: self.tagged }
     }
 
     #[inline]
-    fn finish(&self, outcome: &Outcome, posted: usize) -> Received {
+    fn excess(RecvNote { posted, .. }: RecvNote, outcome: &Outcome) -> usize {
+        if outcome.len > posted && !is_remote_write(outcome) { outcome.len - posted } else { 0 }
+    }
+
+    #[inline]
+    fn finish(RecvNote { posted, tagged }: RecvNote, outcome: &Outcome) -> Received {
         let has_data = outcome.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0;
         if is_remote_write(outcome) {
             return Received::RemoteWrite { data: outcome.data, len: outcome.len };
         }
         Received::Message {
             len: outcome.len.min(posted),
-            tag: self.tagged.is_yes().then_some(outcome.tag),
+            tag: tagged.is_yes().then_some(outcome.tag),
             data: has_data.then_some(outcome.data),
             source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
         }
@@ -226,6 +240,10 @@ mod tests {
         Outcome { flags, len: 10, data: 7, tag: 9, source: ofi_sys::FI_ADDR_NOTAVAIL }
     }
 
+    fn finish(verb: RecvVerb, outcome: &Outcome, posted: usize) -> Received {
+        RecvVerb::finish(verb.note(posted), outcome)
+    }
+
     // What it is follows from what was posted: providers set different flags.
     // rule: B13, B14, B37
     #[test]
@@ -238,13 +256,13 @@ mod tests {
             ofi_sys::FI_RECV | ofi_sys::FI_MSG | ofi_sys::FI_TAGGED,
         ];
         for flags in sets {
-            let plain = PLAIN.finish(&outcome(flags), 100);
+            let plain = finish(PLAIN, &outcome(flags), 100);
             assert_eq!((plain.len(), plain.tag(), plain.data()), (10, None, None), "{flags:#x}");
             assert_eq!(plain.source(), None);
-            let tagged = RecvVerb { tagged: Wide::Yes, ..PLAIN }.finish(&outcome(flags), 100);
+            let tagged = finish(RecvVerb { tagged: Wide::Yes, ..PLAIN }, &outcome(flags), 100);
             assert_eq!(tagged.tag(), Some(9), "{flags:#x}");
         }
-        let with_data = PLAIN.finish(&outcome(ofi_sys::FI_RECV | ofi_sys::FI_REMOTE_CQ_DATA), 100);
+        let with_data = finish(PLAIN, &outcome(ofi_sys::FI_RECV | ofi_sys::FI_REMOTE_CQ_DATA), 100);
         assert_eq!(with_data.data(), Some(7));
     }
 
@@ -252,18 +270,18 @@ mod tests {
     #[test]
     fn the_length_never_exceeds_the_buffer() {
         let (outcome, posted) = (outcome(ofi_sys::FI_RECV), 4);
-        assert!(PLAIN.is_cut(&outcome, posted));
-        assert!(!PLAIN.is_cut(&outcome, outcome.len));
-        assert_eq!(PLAIN.finish(&outcome, posted).len(), 4);
+        assert_eq!(RecvVerb::excess(PLAIN.note(posted), &outcome), 6);
+        assert_eq!(RecvVerb::excess(PLAIN.note(outcome.len), &outcome), 0);
+        assert_eq!(finish(PLAIN, &outcome, posted).len(), 4);
     }
 
     // rule: B11
     #[test]
     fn a_remote_write_leaves_the_buffer_alone() {
         let flags = ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE | ofi_sys::FI_REMOTE_CQ_DATA;
-        let received = PLAIN.finish(&outcome(flags), 100);
+        let received = finish(PLAIN, &outcome(flags), 100);
         assert_eq!(received, Received::RemoteWrite { data: 7, len: 10 });
         assert!(received.is_empty());
-        assert!(!PLAIN.is_cut(&outcome(flags), 4));
+        assert_eq!(RecvVerb::excess(PLAIN.note(4), &outcome(flags)), 0);
     }
 }

@@ -211,6 +211,7 @@ impl Injects for WriteVerb {
 
 impl Verb for WriteVerb {
     type Output = Written;
+    type Note = ();
     const NAME: &'static str = "fi_write";
     const RECEIVES: bool = false;
     const ACCESS: Access = Access::WRITE;
@@ -267,13 +268,17 @@ impl Verb for WriteVerb {
     }
 
     #[inline]
-    fn finish(&self, _: &Outcome, _: usize) -> Written {
+    fn note(&self, _: usize) {}
+
+    #[inline]
+    fn finish((): (), _: &Outcome) -> Written {
         Written
     }
 }
 
 impl Verb for ReadVerb {
     type Output = Read;
+    type Note = usize;
     const NAME: &'static str = "fi_read";
     const RECEIVES: bool = false;
     const ACCESS: Access = Access::READ;
@@ -320,7 +325,12 @@ impl Verb for ReadVerb {
     }
 
     #[inline]
-    fn finish(&self, _: &Outcome, posted: usize) -> Read {
+    fn note(&self, posted: usize) -> usize {
+        posted
+    }
+
+    #[inline]
+    fn finish(posted: usize, _: &Outcome) -> Read {
         // Entries of reads need not say how much it was; less than all is a failure.
         Read { len: posted }
     }

@@ -82,6 +82,7 @@ impl Injects for SendVerb {
 
 impl Verb for SendVerb {
     type Output = Sent;
+    type Note = ();
     const NAME: &'static str = "fi_send";
     const RECEIVES: bool = false;
     const ACCESS: Access = Access::SEND;
@@ -120,26 +121,30 @@ impl Verb for SendVerb {
                 (Memory::One(v, desc), 0, true, true) => {
                     ofi_sys::fi_tsenddata(ep, v.iov_base, v.iov_len, desc, data, to, tag, context)
                 }
-                (memory, ..) => self.issue_message(ep, memory, context),
+                (memory, ..) => SendVerb::issue_message(*self, ep, memory, context),
             }
         }
     }
 
     #[inline]
-    fn finish(&self, _: &Outcome, _: usize) -> Sent {
+    fn note(&self, _: usize) {}
+
+    #[inline]
+    fn finish((): (), _: &Outcome) -> Sent {
         Sent
     }
 }
 
 impl SendVerb {
-    /// Vectors and flags go by `fi_sendmsg`.
+    /// Vectors and flags go by `fi_sendmsg`. Takes itself by value: a reference would keep the verb of
+    /// every send in memory.
     ///
     /// # Safety
     ///
     /// As [`Verb::issue`].
     #[cold]
     unsafe fn issue_message(
-        &self,
+        self,
         ep: *mut ofi_sys::fid_ep,
         memory: Memory,
         context: *mut c_void,

@@ -8,7 +8,7 @@
 //!
 //! | state | meaning | completion | the `Op` is dropped |
 //! |---|---|---|---|
-//! | `0` | free, in the lane's list | counted as stray | |
+//! | `0`, or `DONE\|OP` still | free, in the lane's list | counted as stray | |
 //! | `QUEUED\|OP` | waits in the backlog, the provider has never seen it | | leaves the backlog, buffer dropped, home |
 //! | `PROVIDER\|OP` | in flight | outcome written, `DONE\|OP`, waker called | receives are cancelled, then `PROVIDER` |
 //! | `PROVIDER` | orphaned | `DONE` | |
@@ -22,6 +22,9 @@
 //! `WAKER` is set while the body holds a waker that the completer may take. Completing first claims
 //! the waker (clears the bit), then hands the slot over: it never touches a slot it gave away.
 //!
+//! `EXTRA` is set while the body holds an error or lists of its own, so that one look at the word
+//! says whether an operation went the usual way: from `PROVIDER|OP` straight to `DONE|OP`.
+//!
 //! # Safety
 //!
 //! The body is written by the poster before `PROVIDER` or `QUEUED` is set, by the completer before
@@ -31,7 +34,7 @@ use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, task::Waker};
 
 use libc::iovec;
 
-use super::lane::Lane;
+use super::{Verb, lane::Lane};
 use crate::{
     Error,
     buf::INLINE_SEGMENTS,
@@ -50,6 +53,10 @@ pub(crate) const DONE: u64 = 4;
 pub(crate) const WAKER: u64 = 8;
 /// In the backlog; the provider has never seen it.
 pub(crate) const QUEUED: u64 = 16;
+/// There is something in the body besides the buffer that has to be dropped.
+pub(crate) const EXTRA: u64 = 32;
+/// The `Op` left a waker and has not taken it back: without `WAKER`, the completer has claimed it.
+pub(crate) const LEFT: u64 = 64;
 
 /// A slot. One cache line for the provider, one for the hand-over, the rest for the operation.
 #[repr(C, align(64))]
@@ -57,7 +64,7 @@ pub(crate) struct Slot<T: Threading> {
     /// The union of `fi_context2` and `fi_triggered_context2`: the provider's.
     context: Guarded<MaybeUninit<[u64; 8]>>,
     pub(crate) state: T::Word,
-    /// Free list: index + 1 of the next free slot. Backlog and orphans: address of the next slot.
+    /// Free list: the next free slot, see `Lane`. Orphans: address of the next slot.
     pub(crate) next: T::Word,
     /// Address of the `av::Entry` this operation names, 0 if none (rule A2).
     pub(crate) destination: T::Word,
@@ -82,26 +89,29 @@ pub(crate) enum Part {
     Whole,
 }
 
-/// What the owner of the moment reads and writes.
+/// What the owner of the moment reads and writes. In this order what an operation in one piece needs
+/// is in two cache lines, the first of them shared with the words above; in three, where receives
+/// have a second piece.
+#[repr(C)]
 pub(crate) struct Body<T: Threading> {
     pub(crate) table: &'static Table<T>,
+    /// What the verb noted for its end.
+    note: MaybeUninit<[u64; 2]>,
     pub(crate) outcome: Outcome,
-    /// Why it failed, if it did. `None` in a free slot.
-    pub(crate) error: Option<Error>,
-    /// How many bytes were offered.
-    pub(crate) posted: usize,
     /// The buffer's handle, or a box of it.
     pub(crate) buffer: Storage,
-    /// The verb's arguments, for the first post and every later try.
-    pub(crate) verb: VerbStorage,
+    /// Why it failed, if it did. `None` in a free slot.
+    pub(crate) error: Option<Error>,
+    pub(crate) spilled: Option<Box<(Vec<iovec>, Vec<*mut c_void>)>>,
+    pub(crate) ticket: *const (),
+    /// Vectors live here until the completion (rule B9, FI_ASYNC_IOV).
+    pub(crate) desc: [MaybeUninit<*mut c_void>; INLINE_SEGMENTS],
+    pub(crate) iov: [MaybeUninit<iovec>; INLINE_SEGMENTS],
     /// What the completer does with the buffer of an orphan: drop it, or hand it to its ticket.
     orphan: unsafe fn(*mut Body<T>),
-    pub(crate) ticket: *const (),
     waker: MaybeUninit<Waker>,
-    /// Vectors live here until the completion (rule B9, FI_ASYNC_IOV).
-    pub(crate) iov: [MaybeUninit<iovec>; INLINE_SEGMENTS],
-    pub(crate) desc: [MaybeUninit<*mut c_void>; INLINE_SEGMENTS],
-    pub(crate) spilled: Option<Box<(Vec<iovec>, Vec<*mut c_void>)>>,
+    /// The verb's arguments, where it waits to be posted.
+    pub(crate) verb: VerbStorage,
 }
 
 /// Room for a verb: reads and writes name up to three pieces of remote memory.
@@ -124,6 +134,7 @@ pub(crate) struct Table<T: Threading> {
 
 /// What the queue's entry says of an operation that ended.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub struct Outcome {
     pub(crate) flags: u64,
     pub(crate) len: usize,
@@ -175,17 +186,17 @@ impl<T: Threading> Slot<T> {
             lane,
             body: Guarded::new(Body {
                 table: &Free::<T>::TABLE,
+                note: MaybeUninit::uninit(),
                 outcome: Outcome::default(),
-                error: None,
-                posted: 0,
                 buffer: MaybeUninit::uninit(),
-                verb: MaybeUninit::uninit(),
-                orphan: Body::drop_buffer,
-                ticket: std::ptr::null(),
-                waker: MaybeUninit::uninit(),
-                iov: [MaybeUninit::uninit(); INLINE_SEGMENTS],
-                desc: [MaybeUninit::uninit(); INLINE_SEGMENTS],
+                error: None,
                 spilled: None,
+                ticket: std::ptr::null(),
+                desc: [MaybeUninit::uninit(); INLINE_SEGMENTS],
+                iov: [MaybeUninit::uninit(); INLINE_SEGMENTS],
+                orphan: Body::drop_buffer,
+                waker: MaybeUninit::uninit(),
+                verb: MaybeUninit::uninit(),
             }),
             watch: std::array::from_fn(|_| Watch::new()),
         }
@@ -236,13 +247,29 @@ impl<T: Threading> Slot<T> {
         unsafe { (*self.body.get()).table }
     }
 
+    /// Ends an operation that succeeded and whose `Op` is there without a waker, which is the usual
+    /// way. `false` if it is not so: then [`complete`](Self::complete) has still to be called.
+    ///
+    /// # Safety
+    ///
+    /// As [`complete`](Self::complete).
+    #[inline(always)]
+    pub(crate) unsafe fn succeed(&self, outcome: impl FnOnce() -> Outcome) -> bool {
+        if self.state.load() != PROVIDER | OP {
+            return false;
+        }
+        // SAFETY: until DONE is set it is the completer's; the caller is the only one.
+        self.body(Part::Outcome, |b| unsafe { outcome().write_to(&raw mut (*b).outcome) });
+        self.state.replace(PROVIDER | OP, OP | DONE).is_ok()
+    }
+
     /// Ends the operation: `limbo` if the endpoint is closed and its entry may still come.
     ///
     /// # Safety
     ///
     /// The caller is the only completer: it holds the reader lock of the slot's queue, or the
     /// backlog's lock for a slot that is `QUEUED`.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) unsafe fn complete(
         &self,
         outcome: Outcome,
@@ -253,18 +280,11 @@ impl<T: Threading> Slot<T> {
         if state & DONE != 0 || state & (PROVIDER | QUEUED) == 0 {
             return After::Stray;
         }
+        let failed = if error.is_some() { EXTRA } else { 0 };
         // SAFETY: until DONE is set both are the completer's; the caller is the only one. There is
         // no earlier error to be dropped: it is taken before a slot comes home.
         self.body(Part::Outcome, |b| unsafe {
-            // Field by field: copied as a whole it would go through memory, and reading in wider
-            // pieces what was just written in words has to wait for the store buffer.
-            let Outcome { flags, len, data, tag, source } = outcome;
-            let to = &raw mut (*b).outcome;
-            (&raw mut (*to).flags).write(flags);
-            (&raw mut (*to).len).write(len);
-            (&raw mut (*to).data).write(data);
-            (&raw mut (*to).tag).write(tag);
-            (&raw mut (*to).source).write(source);
+            outcome.write_to(&raw mut (*b).outcome);
             if let Some(error) = error {
                 (&raw mut (*b).error).write(Some(error));
             }
@@ -291,8 +311,8 @@ impl<T: Threading> Slot<T> {
                 state = self.state.load();
                 continue;
             }
-            let kept = if limbo { PROVIDER } else { 0 };
-            match self.state.replace(state, OP | DONE | kept) {
+            let kept = (state & (EXTRA | LEFT)) | if limbo { PROVIDER } else { 0 };
+            match self.state.replace(state, OP | DONE | kept | failed) {
                 Ok(()) => return After::Done(waker),
                 Err(found) => state = found,
             }
@@ -314,11 +334,10 @@ impl<T: Threading> Slot<T> {
     ///
     /// # Safety
     ///
-    /// The caller is the slot's `Op`; `registered` is as the last call here left it, at first
-    /// `false`.
-    pub(crate) unsafe fn register(&self, waker: &Waker, registered: &mut bool) -> Left {
+    /// The caller is the slot's `Op`.
+    pub(crate) unsafe fn register(&self, waker: &Waker) -> Left {
         // SAFETY: the caller's promise.
-        if *registered && !unsafe { self.deregister(registered) } {
+        if self.state.load() & LEFT != 0 && !unsafe { self.deregister() } {
             // Until it has finished the completer may be reading the field, so nothing is left in
             // it again.
             let done = self.state.load() & DONE != 0;
@@ -329,28 +348,47 @@ impl<T: Threading> Slot<T> {
         }
         // SAFETY: WAKER is clear and was not claimed, so the field is the Op's.
         self.body(Part::Waker, |b| unsafe { (*b).waker.write(waker.clone()) });
-        let found = self.state.fetch_or(WAKER);
-        *registered = true;
-        if found & DONE != 0 {
+        if self.state.fetch_or(WAKER | LEFT) & DONE != 0 {
             // Completed before it could see the bit: nobody will take it.
             // SAFETY: the completer is gone; the bit is ours to clear.
-            unsafe { self.deregister(registered) };
+            unsafe { self.deregister() };
             return Left::Done;
         }
         Left::Waker
     }
 
-    /// Takes the waker back. `false` if the completer claimed it: the field stays the completer's,
-    /// and `registered` as it is.
+    /// Takes the waker back, if there is one.
     ///
     /// # Safety
     ///
-    /// The caller is the slot's `Op`, and it left a waker.
-    pub(crate) unsafe fn deregister(&self, registered: &mut bool) -> bool {
+    /// The caller is the slot's `Op`.
+    #[inline(always)]
+    pub(crate) unsafe fn take_back(&self) {
+        if self.state.load() & LEFT != 0 {
+            // SAFETY: the caller's promise.
+            unsafe { self.take_back_left() }
+        }
+    }
+
+    #[inline(never)]
+    unsafe fn take_back_left(&self) {
+        // SAFETY: the caller's promise.
+        if !unsafe { self.deregister() } && self.state.load() & DONE != 0 {
+            self.state.fetch_and(!LEFT);
+        }
+    }
+
+    /// Takes the waker back. `false` if the completer claimed it: the field stays the completer's,
+    /// and `LEFT` says so.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the slot's `Op`, and `LEFT` is set.
+    unsafe fn deregister(&self) -> bool {
         if self.state.fetch_and(!WAKER) & WAKER == 0 {
             return false;
         }
-        *registered = false;
+        self.state.fetch_and(!LEFT);
         // SAFETY: the bit said the waker is there, and clearing it made it ours.
         drop(self.body(Part::Waker, |b| unsafe { (*b).waker.assume_init_read() }));
         true
@@ -424,20 +462,81 @@ impl<T: Threading> Slot<T> {
         let body = self.body(Part::Whole, |b| b);
         // SAFETY: the caller's promise; `orphan` is `drop_buffer` or the ticket's.
         unsafe {
-            (*body).error = None;
-            (*body).spilled = None;
+            Body::clear_extra(body);
             let orphan = std::mem::replace(&mut (*body).orphan, Body::drop_buffer);
             orphan(body);
         }
     }
 }
 
+impl Outcome {
+    /// Writes it field by field: copied as a whole it would go through memory, and reading in wider
+    /// pieces what was just written in words has to wait for the store buffer.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writes.
+    #[inline(always)]
+    unsafe fn write_to(self, to: *mut Outcome) {
+        let Outcome { flags, len, data, tag, source } = self;
+        // SAFETY: the caller's promise.
+        unsafe {
+            (&raw mut (*to).flags).write(flags);
+            (&raw mut (*to).len).write(len);
+            (&raw mut (*to).data).write(data);
+            (&raw mut (*to).tag).write(tag);
+            (&raw mut (*to).source).write(source);
+        }
+    }
+}
+
 impl<T: Threading> Body<T> {
+    /// Empties it of all but the buffer.
+    ///
+    /// # Safety
+    ///
+    /// `body` is the caller's.
+    pub(crate) unsafe fn clear_extra(body: *mut Body<T>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*body).error = None;
+            (*body).spilled = None;
+        }
+    }
+
     /// Drops the buffer in place: what happens to an orphan without a ticket.
     unsafe fn drop_buffer(body: *mut Body<T>) {
         // SAFETY: the caller owns the body and the buffer is still in it.
         unsafe { ((*body).table.drop_buffer)(&raw mut (*body).buffer) }
     }
+}
+
+/// Writes down what the verb's end needs to know.
+///
+/// # Safety
+///
+/// The body is the caller's.
+#[inline(always)]
+pub(crate) unsafe fn note<V: Verb, T: Threading>(body: *mut Body<T>, note: V::Note) {
+    const {
+        assert!(
+            size_of::<V::Note>() <= 16 && align_of::<V::Note>() <= 8,
+            "notes fit in their slot"
+        );
+    }
+    // SAFETY: the caller's promise; it fits.
+    unsafe { (&raw mut (*body).note).cast::<V::Note>().write(note) }
+}
+
+/// What the verb wrote down.
+///
+/// # Safety
+///
+/// The body is the caller's, and [`note`] was called for this verb.
+#[inline(always)]
+pub(crate) unsafe fn noted<V: Verb, T: Threading>(body: *mut Body<T>) -> V::Note {
+    // SAFETY: the caller's promise.
+    unsafe { (&raw const (*body).note).cast::<V::Note>().read() }
 }
 
 /// Moves a buffer's handle into `storage`: inline up to 64 bytes, beyond that in one allocation.

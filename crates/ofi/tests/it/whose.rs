@@ -39,7 +39,9 @@ impl Context {
 
 fn raw_endpoint<T: Mode>(rig: &Rig<T>, cq: &RawCompletionQueue<T>) -> Result<RawEndpoint<T>, Stop> {
     let builder = rig.domain.raw_endpoint(&rig.info);
-    Ok(builder.address_vector(&rig.av).completion_queue(cq).enable()?)
+    let builder = builder.address_vector(&rig.av).completion_queue(cq);
+    // SAFETY: what is sent to it here is received in full before it closes.
+    Ok(unsafe { builder.enable() }?)
 }
 
 impl<T: Mode> Two<T> {

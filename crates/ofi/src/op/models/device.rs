@@ -235,6 +235,7 @@ pub(super) type In = Numbered<true>;
 
 impl<const RECEIVES: bool> Verb for Numbered<RECEIVES> {
     type Output = ();
+    type Note = ();
     const NAME: &'static str = "model";
     const RECEIVES: bool = RECEIVES;
     const ACCESS: crate::Access = crate::Access::empty();
@@ -260,7 +261,9 @@ impl<const RECEIVES: bool> Verb for Numbered<RECEIVES> {
         device.post(Post { context, number: self.0, drops }, RECEIVES)
     }
 
-    fn finish(&self, _: &Outcome, _: usize) {}
+    fn note(&self, _: usize) {}
+
+    fn finish((): (), _: &Outcome) {}
 }
 
 /// A buffer: counts how often it is dropped.

@@ -17,7 +17,7 @@ use loom::{sync::Notify, thread};
 use super::{
     Op, Returned, Uses,
     lane::Lane,
-    post::launch,
+    post::lay,
     slot::{OP, Part, Slot},
 };
 use crate::{
@@ -86,11 +86,8 @@ impl World {
     }
 
     fn post<V: Uses<Token>>(&self, verb: V, to: Option<Address>) -> crate::Result<Op<V, Token>> {
-        let mut token = self.token();
-        let mut list = Segments::new();
-        V::list(&mut token, &mut list);
         // SAFETY: the model closes its lane when nobody posts.
-        unsafe { launch(self.lane(), verb, token, to, list, true) }.map_err(Error::from)
+        unsafe { lay(self.lane(), self.token()).launch(verb, to, true) }.map_err(Error::from)
     }
 
     fn send(&self, number: u64) -> Op<Out, Token> {
