@@ -153,7 +153,7 @@ pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsol
 pub use domain::Domain;
 pub use endpoint::{
     Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
-    RawEndpointBuilder, Rdm,
+    RawEndpointBuilder, Rdm, SharedReceive, SharedTransmit,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;

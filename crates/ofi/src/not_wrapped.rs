@@ -69,8 +69,6 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_rx_context", CONTEXTS),
     planned("fi_scalable_ep", CONTEXTS),
     planned("fi_scalable_ep_bind", CONTEXTS),
-    planned("fi_srx_context", CONTEXTS),
-    planned("fi_stx_context", CONTEXTS),
     planned("fi_tx_context", CONTEXTS),
     planned("fi_join", MULTICAST),
     planned("fi_mc_addr", MULTICAST),

@@ -51,6 +51,15 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// A shared receive context can be opened, and crashes when it is closed.
+    SharedReceiveCrashes,
+    /// A shared receive context is used by two threads at once, where a connection ends in the middle
+    /// of a message.
+    SharedReceiveRaces,
+    /// Shared contexts keep pointers into endpoints that have closed.
+    SharedContextDangles,
+    /// `fi_cancel` ends a receive of a shared receive context, and no entry says so.
+    SilentCancel,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -304,6 +313,41 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::FetchesCrash,
         text: "the answer to a fetching or comparing atomic operation that is not acknowledged yet when \
                the next one comes is used after it was freed",
+    },
+    Quirk {
+        id: 27,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SharedReceiveCrashes,
+        text: "fi_close of what fi_srx_context opened crashes",
+    },
+    Quirk {
+        id: 28,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SharedContextDangles,
+        text: "messages that wait in a shared receive context, and sends of a shared transmit context, \
+               point into the endpoint they go through, closed or not; so here endpoints close with \
+               their contexts",
+    },
+    Quirk {
+        id: 29,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SilentCancel,
+        text: "fi_cancel of a receive of a shared receive context ends it without an entry",
+    },
+    Quirk {
+        id: 30,
+        provider: "tcp",
+        from: V1_17,
+        until: Some(V1_18),
+        defect: Defect::SharedReceiveRaces,
+        text: "a connection that ends in the middle of a message gives the receive back to its shared \
+               context without the context's lock, while other threads may post there",
     },
 ];
 

@@ -1,14 +1,11 @@
 //! Making an endpoint: everything it must have before it is enabled, then all at once, so that no
 //! half-made endpoint can be reached (rules L4, L5).
 
-use std::{
-    marker::PhantomData,
-    sync::{Arc, OnceLock},
-};
+use std::{marker::PhantomData, sync::Arc};
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, counters::Counters,
-    options::Options, own_name,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, Parents, Parts, SharedReceive,
+    SharedTransmit, counters::Counters, options::Options, own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
@@ -18,7 +15,7 @@ use crate::{
     error::check,
     fabric::FabricCore,
     object::{Owned, refuse_fork},
-    op::{lane::Lane, overflow::Overflow},
+    op::overflow::Overflow,
     quirks::{Defect, quirk},
     threading::Threading,
 };
@@ -33,6 +30,8 @@ pub struct EndpointBuilder<K: Kind, T: Threading> {
     transmit: Option<CompletionQueue<T>>,
     receive: Option<CompletionQueue<T>>,
     counters: Counters<T>,
+    shared_receive: Option<SharedReceive<T>>,
+    shared_transmit: Option<SharedTransmit<T>>,
     pub(super) options: Options,
     kind: PhantomData<K>,
 }
@@ -47,6 +46,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: None,
             receive: None,
             counters: Counters::default(),
+            shared_receive: None,
+            shared_transmit: None,
             options: Options::default(),
             kind: PhantomData,
         }
@@ -80,6 +81,23 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         self
     }
 
+    /// The context that its receives are posted to, in place of the endpoint. The info must have
+    /// been asked for with [`Hints::share_rx_context`](crate::Hints::share_rx_context). What it
+    /// receives completes on the context's queue, which is its receive queue.
+    #[doc(alias = "FI_SHARED_CONTEXT")]
+    pub fn shared_receive(mut self, context: &SharedReceive<T>) -> Self {
+        self.shared_receive = Some(context.clone());
+        self
+    }
+
+    /// The transmit context that it shares with others. The info must have been asked for with
+    /// [`Hints::share_tx_context`](crate::Hints::share_tx_context).
+    #[doc(alias = "FI_SHARED_CONTEXT")]
+    pub fn shared_transmit(mut self, context: &SharedTransmit<T>) -> Self {
+        self.shared_transmit = Some(context.clone());
+        self
+    }
+
     /// The fabric of its domain.
     pub(crate) fn fabric(&self) -> &Arc<FabricCore> {
         &self.domain.0.fabric
@@ -97,9 +115,12 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let missing = |what: &str| {
             Error::invalid(NAME, format!("{what} is missing: give the builder one before enabling"))
         };
-        let transmit = self.transmit.ok_or_else(|| missing("a transmit completion queue"))?;
-        let receive = self.receive.ok_or_else(|| missing("a receive completion queue"))?;
         let domain = &self.domain.0;
+        let transmit = self.transmit.ok_or_else(|| missing("a transmit completion queue"))?;
+        let receive = match (self.receive, &self.shared_receive) {
+            (None, Some(context)) => CompletionQueue(Arc::clone(context.queue())),
+            (queue, _) => queue.ok_or_else(|| missing("a receive completion queue"))?,
+        };
         for queue in [&transmit, &receive] {
             if !queue.0.on(domain) {
                 return Err(Error::invalid(NAME, "the completion queue is of another domain"));
@@ -110,41 +131,53 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
-        let (fid, info) = Setup {
+        let parents = Parents::shared(self.shared_receive, self.shared_transmit);
+        let vector = self.av.as_ref().map(|av| av.0.id);
+        let info = parents.check(domain, &self.info, &receive.0, vector)?;
+        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
+        let mut stranded = None;
+        let place = parents.keep_open(info.provider()).then_some(&mut stranded);
+        let opened = Setup {
             domain: &self.domain,
-            info: &self.info,
+            info: &info,
             kind: K::TYPE,
             av: self.av.as_ref(),
             queues: &queues,
             counters: &self.counters,
             options: &self.options,
         }
-        .open_for(handle, bind)?;
-        let limits = Limits::of(&info);
-        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
-        let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
-        transmit.0.core.attach(lane);
-        if !Arc::ptr_eq(&transmit.0, &receive.0) {
-            receive.0.core.attach(lane);
+        .open_for(handle, place, |fid| {
+            parents.bind(fid)?;
+            bind(fid)
+        });
+        let core = |(fid, info): Opened<T>| {
+            let mut limits = Limits::of(&info);
+            if parents.receives_elsewhere() {
+                limits.caps &= !ofi_sys::FI_RECV;
+            }
+            Core::new(Parts {
+                limits,
+                overflow,
+                silent_cancel: false,
+                fid,
+                info,
+                transmit: transmit.0,
+                receive: receive.0,
+                av: self.av.map(|av| av.0),
+                counters: self.counters.into_cores(),
+                domain: Arc::clone(domain),
+                parents,
+            })
+        };
+        match (opened, stranded) {
+            (Ok(opened), _) => Ok(core(opened)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(stranded)) => {
+                // As any endpoint that closes there.
+                drop(core(stranded));
+                Err(error)
+            }
         }
-        if let Some(av) = &self.av {
-            av.0.attach(lane);
-        }
-        Ok(Core {
-            lane,
-            vector: self.av.as_ref().map_or(0, |av| av.0.id),
-            limits,
-            validity: OnceLock::new(),
-            fid,
-            transmit: transmit.0,
-            receive: receive.0,
-            av: self.av.map(|av| av.0),
-            counters: self.counters.into_cores(),
-            domain: Arc::clone(domain),
-            connection: None,
-            info,
-        })
     }
 }
 
@@ -172,6 +205,9 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     }
 }
 
+/// An endpoint, and the info it was opened with.
+type Opened<T> = (Owned<ofi_sys::fid_ep, T>, Info);
+
 /// Everything that an endpoint has before it is enabled.
 pub(super) struct Setup<'a, T: Threading> {
     pub(super) domain: &'a Domain<T>,
@@ -189,17 +225,19 @@ impl<T: Threading> Setup<'_, T> {
     pub(super) fn open(
         self,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
-    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
-        self.open_for(&mut None, bind)
+    ) -> Result<Opened<T>> {
+        self.open_for(&mut None, None, bind)
     }
 
     /// As [`open`](Self::open), for a connection request: its handle is taken once the provider
-    /// has it (rule D5).
+    /// has it (rule D5). Where that fails midway, what is there goes to `stranded`, if there is such
+    /// a place, instead of being closed.
     fn open_for(
         self,
         handle: &mut Option<Handle>,
+        stranded: Option<&mut Option<Opened<T>>>,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
-    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
+    ) -> Result<Opened<T>> {
         const NAME: &str = "fi_endpoint";
         let domain = &self.domain.0;
         if self.av.is_some_and(|av| !av.0.on(domain)) {
@@ -241,15 +279,32 @@ impl<T: Threading> Setup<'_, T> {
         *handle = None;
         // SAFETY: fi_endpoint succeeded.
         let fid: Owned<_, T> = unsafe { Owned::new(fid, NAME)? };
+        match (self.finish(&fid, &info, bind), stranded) {
+            (Ok(()), _) => Ok((fid, info)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(place)) => {
+                *place = Some((fid, info));
+                Err(error)
+            }
+        }
+    }
+
+    /// Binds everything, sets the options, enables it.
+    fn finish(
+        &self,
+        fid: &Owned<ofi_sys::fid_ep, T>,
+        info: &Info,
+        bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
+    ) -> Result<()> {
         // The vector first: some providers crash closing an endpoint that never got one.
         if let Some(av) = self.av {
-            bind_fid(&fid, av.as_raw().cast(), 0)?;
+            bind_fid(fid, av.as_raw().cast(), 0)?;
         }
         for &(queue, flags) in self.queues {
-            bind_fid(&fid, queue, flags)?;
+            bind_fid(fid, queue, flags)?;
         }
         for (counter, flags) in self.counters.bindings() {
-            bind_fid(&fid, counter, flags)?;
+            bind_fid(fid, counter, flags)?;
         }
         bind(fid.as_ptr())?;
         self.options.apply(fid.as_ptr(), info.provider(), false)?;
@@ -257,15 +312,14 @@ impl<T: Threading> Setup<'_, T> {
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
         if quirk(info.provider(), Defect::LastConnectionDangles).is_some() {
             if let Some(av) = self.av {
-                keep_connected(&fid, &info, &av.0);
+                keep_connected(fid, info, &av.0);
             }
         }
-        if local::concerns(&info) {
+        if local::concerns(info) {
             // SAFETY: the endpoint is open and enabled.
-            local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
+            local::opened(&unsafe { own_name(fid.as_fid(), info) }?);
         }
-        self.options.apply(fid.as_ptr(), info.provider(), true)?;
-        Ok((fid, info))
+        self.options.apply(fid.as_ptr(), info.provider(), true)
     }
 }
 
@@ -315,7 +369,7 @@ fn warn_of_segments(provider: &str) {
 }
 
 /// Whether a receive that is shorter than its message needs room for the rest.
-fn needs_overflow(info: &Info) -> bool {
+pub(super) fn needs_overflow(info: &Info) -> bool {
     quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
 }
 
@@ -326,15 +380,17 @@ fn directed_messages(info: &Info) -> u64 {
     if granted { DIRECTED_MSG } else { 0 }
 }
 
-/// Without any of the four a capability that has them means all (fi_getinfo.3).
+/// Without any of the four, or of the two, a capability that has them means all (fi_getinfo.3).
 fn with_modifiers(caps: u64) -> u64 {
     let four =
         ofi_sys::FI_READ | ofi_sys::FI_WRITE | ofi_sys::FI_REMOTE_READ | ofi_sys::FI_REMOTE_WRITE;
-    if caps & four == 0 { caps | four } else { caps }
+    let two = ofi_sys::FI_SEND | ofi_sys::FI_RECV;
+    let implied = |set: u64| if caps & set == 0 { set } else { 0 };
+    caps | implied(four) | implied(two)
 }
 
 impl Limits {
-    fn of(info: &Info) -> Limits {
+    pub(super) fn of(info: &Info) -> Limits {
         let mr_mode = info.domain().mr_mode();
         Limits {
             caps: with_modifiers(info.caps().raw()) | directed_messages(info),

@@ -11,11 +11,11 @@
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use super::Core;
+use super::{Core, Parents};
 use crate::{
     Error, Result,
     av::local,
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long a drop waits for operations to end.
-const DROP_BOUND: Duration = Duration::from_millis(50);
+pub(super) const DROP_BOUND: Duration = Duration::from_millis(50);
 
 impl<T: Threading> Core<T> {
     /// See the module. Called once; `Drop` does nothing after it.
@@ -57,6 +57,10 @@ impl<T: Threading> Core<T> {
 
         let left = self.drain(queues, timeout);
         let provider = self.info.provider();
+        if self.parents.keep_open(provider) {
+            self.pass_on();
+            return Ok(());
+        }
         let crashes = || {
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
@@ -176,9 +180,32 @@ impl<T: Threading> Core<T> {
         Ok(())
     }
 
+    /// Leaves the endpoint, open as it is, to the shared contexts that it stands on: they close it
+    /// once they are closed. What is in flight goes on until then.
+    fn pass_on(&mut self) {
+        self.lane().shut();
+        let parents = std::mem::take(&mut self.parents);
+        parents.adopt(Core {
+            lane: self.lane,
+            vector: self.vector,
+            limits: self.limits.clone(),
+            validity: OnceLock::new(),
+            fid: self.fid.pass_on(),
+            transmit: Arc::clone(&self.transmit),
+            receive: Arc::clone(&self.receive),
+            av: self.av.clone(),
+            counters: std::mem::take(&mut self.counters),
+            domain: Arc::clone(&self.domain),
+            connection: self.connection.take(),
+            parents: Parents::default(),
+            info: self.info.clone(),
+        });
+        // `parents` may be the last to hold the contexts, which close then, and it with them.
+    }
+
     /// Leaves the endpoint open for good: closing it would crash, or failed.
     #[cold]
-    fn leak(&self, left: usize) -> Error {
+    pub(super) fn leak(&self, left: usize) -> Error {
         self.lane().shut();
         self.fid.leak();
         self.domain.leak();
@@ -188,6 +215,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
         std::mem::forget(self.counters.clone());
+        std::mem::forget(self.parents.clone());
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );

@@ -22,7 +22,9 @@ use crate::{
     domain::DomainCore,
     error::check,
     object::{CloseError, Owned},
-    op::{Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane},
+    op::{
+        Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane, overflow::Overflow,
+    },
     threading::{Shared, Threading},
 };
 
@@ -31,13 +33,17 @@ mod close;
 mod counters;
 mod hangup;
 mod options;
+mod parents;
 mod raw;
 mod remote;
+mod shared;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
 pub use options::HmemP2p;
+use parents::Parents;
 pub use raw::{RawEndpoint, RawEndpointBuilder};
+pub use shared::{SharedReceive, SharedTransmit};
 
 /// The kind of an endpoint: the first type parameter. Sealed.
 #[doc(alias = "fi_ep_type")]
@@ -116,6 +122,8 @@ pub(crate) struct Core<T: Threading> {
     domain: Arc<DomainCore<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
+    /// Closed after it.
+    parents: Parents<T>,
     pub(crate) info: Info,
 }
 
@@ -158,7 +166,55 @@ impl Limits {
     }
 }
 
+/// What a core is made of: the object, open and enabled, and what it was bound to.
+struct Parts<T: Threading> {
+    fid: Owned<fid_ep, T>,
+    info: Info,
+    limits: Limits,
+    transmit: Arc<CqOpen<T>>,
+    receive: Arc<CqOpen<T>>,
+    av: Option<Arc<AvCore<T>>>,
+    counters: Vec<Arc<CounterCore<T>>>,
+    domain: Arc<DomainCore<T>>,
+    parents: Parents<T>,
+    /// What goes behind its receives, where they need that.
+    overflow: Option<&'static Overflow>,
+    /// A receive that was cancelled has no entry.
+    silent_cancel: bool,
+}
+
 impl<T: Threading> Core<T> {
+    /// Gives an object its lane, which its queues and its vector know from here on.
+    fn new(parts: Parts<T>) -> Core<T> {
+        let Parts { fid, info, limits, transmit, receive, av, counters, domain, parents, .. } =
+            parts;
+        let (sends, receives) = (Arc::clone(&transmit.core), Arc::clone(&receive.core));
+        let (overflow, silent) = (parts.overflow, parts.silent_cancel);
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, silent);
+        transmit.core.attach(lane);
+        if !Arc::ptr_eq(&transmit, &receive) {
+            receive.core.attach(lane);
+        }
+        if let Some(av) = &av {
+            av.attach(lane);
+        }
+        Core {
+            lane,
+            vector: av.as_ref().map_or(0, |av| av.id),
+            limits,
+            validity: OnceLock::new(),
+            fid,
+            transmit,
+            receive,
+            av,
+            counters,
+            domain,
+            connection: None,
+            parents,
+            info,
+        }
+    }
+
     #[inline]
     pub(crate) fn lane(&self) -> &Lane<T> {
         // SAFETY: the core retires the lane in its own `Drop`.

@@ -39,6 +39,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
+    /// A receive that `fi_cancel` has ended has no entry.
+    silent_cancel: bool,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
     /// against ABA in the high half. 0 if there is none.
     free: T::Word,
@@ -72,12 +74,14 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
+        silent_cancel: bool,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
             overflow,
+            silent_cancel,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
@@ -303,7 +307,25 @@ impl<T: Threading> Lane<T> {
         // SAFETY: `open` holds off the close, so the fid is valid; the context is this slot's, and
         // the caller's half of it keeps it from naming a later operation.
         let status = unsafe { ofi_sys::fi_cancel(self.fid.as_ptr().cast(), slot.context()) };
-        crate::error::check(status as i64, "fi_cancel").map(drop)
+        crate::error::check(status as i64, "fi_cancel")?;
+        if self.silent_cancel {
+            let mut after = Deferred::new();
+            self.end_cancelled(slot, &mut after);
+            drop(open);
+            after.run();
+        }
+        Ok(())
+    }
+
+    /// Ends a receive that was cancelled, where no entry says so. The caller holds `open`.
+    #[cold]
+    fn end_cancelled(&self, slot: &Slot<T>, after: &mut Deferred<T>) {
+        // SAFETY: whoever cancels has the slot's half, or is the close that ends what is left.
+        let name = unsafe { slot.table() }.name;
+        let error = Some(Error::from_errno(Errno::ECANCELED, name).posted());
+        // SAFETY: the provider let go of the receive when it was cancelled, and has no entry for it;
+        // the close, which completes, too, is held off by `open`.
+        after.push(slot, unsafe { slot.complete(Outcome::default(), error, false) });
     }
 
     /// From here on nothing is cancelled, retried or posted: the fid is about to close.

@@ -25,6 +25,7 @@ mod atomics;
 mod av_extra;
 mod backpressure;
 mod cm;
+mod contexts;
 mod counters;
 mod defects;
 mod domain;
@@ -65,6 +66,7 @@ fn main() -> std::process::ExitCode {
     mr::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
+    contexts::register(&mut list);
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);

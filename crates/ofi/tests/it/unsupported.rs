@@ -27,6 +27,8 @@ const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_C
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
+const NO_CONTEXTS: &str = "sockets alone has such contexts, tcp only for connections";
+
 const NO_RMA: &str = "sm2 has no remote memory";
 
 const NO_ATOMICS: &str =
@@ -65,6 +67,11 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("rma::foreign_keys_change_nothing", "sm2", SINCE_2, NO_RMA),
     no("rma::closed_under_a_write", "sm2", SINCE_2, NO_RMA),
     no("rma::without_the_capability", "sm2", SINCE_2, NO_RMA),
+    no("shared_contexts::*", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("shared_contexts::*", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("shared_contexts::*", "shm", ALL, NO_CONTEXTS),
+    no("shared_contexts::*", "sm2", SINCE_2, NO_CONTEXTS),
+    no("shared_contexts::*", "tcp::rdm", SINCE_2, NO_CONTEXTS),
     no("queues::descriptor", "shm", ALL, NO_FD),
     no("queues::descriptor", "sm2", SINCE_2, NO_FD),
     no("queues::descriptor", "udp;ofi_rxd", ALL, NO_FD),

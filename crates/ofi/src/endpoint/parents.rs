@@ -1,0 +1,160 @@
+//! What an endpoint stands on besides its queues: shared contexts.
+//!
+//! A parent closes after the endpoint. Where a provider's shared contexts keep pointers into the
+//! endpoints that were bound to them (quirk 28), it is the other way round: an endpoint that is to
+//! close becomes a ward of its contexts, open and out of reach, and closes when the last of them has.
+
+use std::sync::Arc;
+
+use super::{Core, SharedReceive, SharedTransmit};
+use crate::{
+    Error, Info, Result,
+    cq::CqOpen,
+    domain::DomainCore,
+    error::check,
+    object::count_leaked_operations,
+    quirks::{Defect, quirk},
+    threading::{Lock, Threading},
+};
+
+/// See the module.
+pub(super) struct Parents<T: Threading> {
+    receive: Option<SharedReceive<T>>,
+    transmit: Option<SharedTransmit<T>>,
+}
+
+impl<T: Threading> Default for Parents<T> {
+    fn default() -> Self {
+        Parents { receive: None, transmit: None }
+    }
+}
+
+impl<T: Threading> Clone for Parents<T> {
+    fn clone(&self) -> Self {
+        Parents { receive: self.receive.clone(), transmit: self.transmit.clone() }
+    }
+}
+
+impl<T: Threading> Parents<T> {
+    pub(super) fn shared(
+        receive: Option<SharedReceive<T>>,
+        transmit: Option<SharedTransmit<T>>,
+    ) -> Self {
+        Parents { receive, transmit }
+    }
+
+    /// Whether an endpoint of this domain, with this receive queue and vector, may be bound to them.
+    /// Gives the info that it is to be opened with.
+    pub(super) fn check(
+        &self,
+        domain: &Arc<DomainCore<T>>,
+        info: &Info,
+        queue: &Arc<CqOpen<T>>,
+        vector: Option<u64>,
+    ) -> Result<Info> {
+        const NAME: &str = "fi_ep_bind";
+        let shared = ofi_sys::FI_SHARED_CONTEXT;
+        let wanted =
+            (info.endpoint().rx_ctx_cnt() == shared, info.endpoint().tx_ctx_cnt() == shared);
+        if wanted != (self.receive.is_some(), self.transmit.is_some()) {
+            return Err(Error::invalid(
+                NAME,
+                "shared contexts that were asked for are given, and no others",
+            )
+            .hint(
+                "ask with Hints::share_rx_context or share_tx_context, and give the builder one",
+            ));
+        }
+        let foreign = || Err(Error::invalid(NAME, "the shared context is of another domain"));
+        if let Some(context) = &self.transmit {
+            if !context.on(domain) {
+                return foreign();
+            }
+        }
+        if let Some(context) = &self.receive {
+            if !context.on(domain) {
+                return foreign();
+            }
+            if !Arc::ptr_eq(context.queue(), queue) {
+                return Err(Error::invalid(NAME, "the shared receive context has another queue")
+                    .hint("leave the receive queue out, or give the builder the context's"));
+            }
+            if !context.share_vector(vector) {
+                return Err(Error::invalid(
+                    NAME,
+                    "endpoints that share a receive context share their address vector",
+                ));
+            }
+        }
+        if !self.keep_open(info.provider()) {
+            return Ok(info.clone());
+        }
+        // SAFETY: numbers only; `ep_attr` is set in every answer of fi_getinfo. The handle of a
+        // request is not copied, and set where it is used.
+        unsafe {
+            info.duplicate_with(|copy| {
+                // An endpoint that closes after its contexts must not look for them.
+                (*(*copy).ep_attr).rx_ctx_cnt = 1;
+                (*(*copy).ep_attr).tx_ctx_cnt = 1;
+            })
+        }
+    }
+
+    /// Binds an endpoint that is not enabled yet to them.
+    pub(super) fn bind(&self, ep: *mut ofi_sys::fid_ep) -> Result<()> {
+        let fids = [
+            self.receive.as_ref().map(SharedReceive::raw),
+            self.transmit.as_ref().map(SharedTransmit::raw),
+        ];
+        for fid in fids.into_iter().flatten() {
+            // SAFETY: both are open and of one domain, the endpoint is not enabled yet (rule L4).
+            let status = unsafe { ofi_sys::fi_ep_bind(ep, fid, 0) };
+            check(i64::from(status), "fi_ep_bind")?;
+        }
+        Ok(())
+    }
+
+    /// Whether an endpoint on them has no receives of its own.
+    pub(super) fn receives_elsewhere(&self) -> bool {
+        self.receive.is_some()
+    }
+
+    /// Whether they have to close before what stands on them.
+    pub(super) fn keep_open(&self, provider: &str) -> bool {
+        (self.receive.is_some() || self.transmit.is_some())
+            && quirk(provider, Defect::SharedContextDangles).is_some()
+    }
+
+    /// Takes an endpoint in that nobody has any more.
+    pub(super) fn adopt(&self, endpoint: Core<T>) {
+        let ward = Arc::new(endpoint);
+        let receive = self.receive.as_ref().map(SharedReceive::wards);
+        let transmit = self.transmit.as_ref().map(SharedTransmit::wards);
+        for wards in receive.into_iter().chain(transmit) {
+            wards.take_in(&ward);
+        }
+    }
+}
+
+/// Endpoints that close after a context.
+pub(super) struct Wards<T: Threading>(T::Lock<Vec<Arc<Core<T>>>>);
+
+impl<T: Threading> Wards<T> {
+    pub(super) fn new() -> Self {
+        Wards(T::Lock::new(Vec::new()))
+    }
+
+    fn take_in(&self, ward: &Arc<Core<T>>) {
+        self.0.lock().push(Arc::clone(ward));
+    }
+
+    /// The context has closed, or could not be: the endpoints follow it.
+    pub(super) fn follow(&self, context: &Result<()>) {
+        let wards = std::mem::take(&mut *self.0.lock());
+        if context.is_err() {
+            // They are as open as it is.
+            count_leaked_operations(wards.len());
+            std::mem::forget(wards);
+        }
+    }
+}
