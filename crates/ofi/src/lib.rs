@@ -153,7 +153,8 @@ pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsol
 pub use domain::Domain;
 pub use endpoint::{
     Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
-    RawEndpointBuilder, Rdm, SharedReceive, SharedTransmit,
+    RawEndpointBuilder, Rdm, ReceiveContext, ScalableEndpoint, ScalableEndpointBuilder, Scaled,
+    SharedReceive, SharedTransmit, TransmitContext,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;

@@ -27,7 +27,6 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
 const ALIASES: &str = "aliases of endpoints";
 const AUTH_KEYS: &str = "authorization keys";
 const COLLECTIVES: &str = "collectives and sets of addresses";
-const CONTEXTS: &str = "scalable endpoints and shared contexts";
 const MULTICAST: &str = "multicast";
 const POLL_SETS: &str = "poll sets and wait sets";
 const PROFILING: &str = "profiling";
@@ -65,11 +64,6 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_reduce", COLLECTIVES),
     planned("fi_reduce_scatter", COLLECTIVES),
     planned("fi_scatter", COLLECTIVES),
-    planned("fi_rx_addr", CONTEXTS),
-    planned("fi_rx_context", CONTEXTS),
-    planned("fi_scalable_ep", CONTEXTS),
-    planned("fi_scalable_ep_bind", CONTEXTS),
-    planned("fi_tx_context", CONTEXTS),
     planned("fi_join", MULTICAST),
     planned("fi_mc_addr", MULTICAST),
     planned("fi_poll", POLL_SETS),

@@ -58,6 +58,9 @@ pub enum Defect {
     SharedReceiveRaces,
     /// Shared contexts keep pointers into endpoints that have closed.
     SharedContextDangles,
+    /// What comes for a context of a scalable endpoint follows it, or stops its connection, when it has
+    /// closed.
+    ContextDangles,
     /// `fi_cancel` ends a receive of a shared receive context, and no entry says so.
     SilentCancel,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
@@ -348,6 +351,16 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::SharedReceiveRaces,
         text: "a connection that ends in the middle of a message gives the receive back to its shared \
                context without the context's lock, while other threads may post there",
+    },
+    Quirk {
+        id: 31,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ContextDangles,
+        text: "an acknowledgement follows its transmit context, closed or not, and a message for a \
+               receive context that is closed stops its connection; so contexts close with their \
+               scalable endpoint",
     },
 ];
 

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Core, Parents};
+use super::Core;
 use crate::{
     Error, Result,
     av::local,
@@ -64,6 +64,7 @@ impl<T: Threading> Core<T> {
         let crashes = || {
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
+                || self.parents.minds_sends(provider) && !self.lane().receives_in_flight()
         };
         if left > 0 && crashes() {
             return Err(self.leak(left));
@@ -197,7 +198,7 @@ impl<T: Threading> Core<T> {
             counters: std::mem::take(&mut self.counters),
             domain: Arc::clone(&self.domain),
             connection: self.connection.take(),
-            parents: Parents::default(),
+            parents: parents.let_go(),
             info: self.info.clone(),
         });
         // `parents` may be the last to hold the contexts, which close then, and it with them.

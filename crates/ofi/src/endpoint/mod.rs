@@ -30,19 +30,23 @@ use crate::{
 
 mod builder;
 mod close;
+mod contexts;
 mod counters;
 mod hangup;
 mod options;
 mod parents;
 mod raw;
 mod remote;
+mod scalable;
 mod shared;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
+pub use contexts::{ReceiveContext, TransmitContext};
 pub use options::HmemP2p;
 use parents::Parents;
 pub use raw::{RawEndpoint, RawEndpointBuilder};
+pub use scalable::{ScalableEndpoint, ScalableEndpointBuilder, Scaled};
 pub use shared::{SharedReceive, SharedTransmit};
 
 /// The kind of an endpoint: the first type parameter. Sealed.

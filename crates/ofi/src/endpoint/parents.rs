@@ -1,4 +1,5 @@
-//! What an endpoint stands on besides its queues: shared contexts.
+//! What an endpoint stands on besides its queues: shared contexts; and a context: its scalable
+//! endpoint.
 //!
 //! A parent closes after the endpoint. Where a provider's shared contexts keep pointers into the
 //! endpoints that were bound to them (quirk 28), it is the other way round: an endpoint that is to
@@ -6,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Core, SharedReceive, SharedTransmit};
+use super::{Core, SharedReceive, SharedTransmit, scalable::ScalableCore};
 use crate::{
     Error, Info, Result,
     cq::CqOpen,
@@ -21,17 +22,25 @@ use crate::{
 pub(super) struct Parents<T: Threading> {
     receive: Option<SharedReceive<T>>,
     transmit: Option<SharedTransmit<T>>,
+    scalable: Option<Arc<ScalableCore<T>>>,
+    /// It is a context of a scalable endpoint, also where that closes it.
+    context: bool,
 }
 
 impl<T: Threading> Default for Parents<T> {
     fn default() -> Self {
-        Parents { receive: None, transmit: None }
+        Parents { receive: None, transmit: None, scalable: None, context: false }
     }
 }
 
 impl<T: Threading> Clone for Parents<T> {
     fn clone(&self) -> Self {
-        Parents { receive: self.receive.clone(), transmit: self.transmit.clone() }
+        Parents {
+            receive: self.receive.clone(),
+            transmit: self.transmit.clone(),
+            scalable: self.scalable.clone(),
+            context: self.context,
+        }
     }
 }
 
@@ -40,7 +49,17 @@ impl<T: Threading> Parents<T> {
         receive: Option<SharedReceive<T>>,
         transmit: Option<SharedTransmit<T>>,
     ) -> Self {
-        Parents { receive, transmit }
+        Parents { receive, transmit, ..Parents::default() }
+    }
+
+    pub(super) fn scalable(endpoint: &Arc<ScalableCore<T>>) -> Self {
+        let scalable = Some(Arc::clone(endpoint));
+        Parents { scalable, context: true, ..Parents::default() }
+    }
+
+    /// What becomes of them when the endpoint, or the context, is left to them.
+    pub(super) fn let_go(&self) -> Self {
+        Parents { context: self.context, ..Parents::default() }
     }
 
     /// Whether an endpoint of this domain, with this receive queue and vector, may be bound to them.
@@ -119,10 +138,16 @@ impl<T: Threading> Parents<T> {
         self.receive.is_some()
     }
 
-    /// Whether they have to close before what stands on them.
+    /// Whether what stands on them has to stay open for as long as they are.
     pub(super) fn keep_open(&self, provider: &str) -> bool {
-        (self.receive.is_some() || self.transmit.is_some())
-            && quirk(provider, Defect::SharedContextDangles).is_some()
+        let shared = self.receive.is_some() || self.transmit.is_some();
+        shared && quirk(provider, Defect::SharedContextDangles).is_some()
+            || self.scalable.is_some() && quirk(provider, Defect::ContextDangles).is_some()
+    }
+
+    /// Whether closing it with sends in flight is known to crash.
+    pub(super) fn minds_sends(&self, provider: &str) -> bool {
+        self.context && quirk(provider, Defect::ContextDangles).is_some()
     }
 
     /// Takes an endpoint in that nobody has any more.
@@ -130,13 +155,14 @@ impl<T: Threading> Parents<T> {
         let ward = Arc::new(endpoint);
         let receive = self.receive.as_ref().map(SharedReceive::wards);
         let transmit = self.transmit.as_ref().map(SharedTransmit::wards);
-        for wards in receive.into_iter().chain(transmit) {
+        let scalable = self.scalable.as_ref().map(|endpoint| &endpoint.wards);
+        for wards in receive.into_iter().chain(transmit).chain(scalable) {
             wards.take_in(&ward);
         }
     }
 }
 
-/// Endpoints that close after a context.
+/// Endpoints that close after a shared context, contexts that close with their endpoint.
 pub(super) struct Wards<T: Threading>(T::Lock<Vec<Arc<Core<T>>>>);
 
 impl<T: Threading> Wards<T> {

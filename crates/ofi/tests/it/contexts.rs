@@ -4,14 +4,15 @@ use ofi::{Caps, Connectionless, ErrorKind, Hints, Info};
 
 use crate::harness::{List, Mode, Rig, Stop, Target, Verdict, cases};
 
+mod scalable;
 mod shared_connections;
 mod shared_contexts;
 
 pub fn register(list: &mut List) {
+    scalable::register(list);
     shared_contexts::register(list);
     shared_connections::register(list);
     cases!(list, connectionless: not_asked_for);
-    // Endpoints that close with their contexts, and what a test forgets.
 }
 
 /// The best match of the target's provider for hints that are changed so.
