@@ -24,7 +24,6 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
     NotWrapped { name, reason, planned: true }
 }
 
-const ALIASES: &str = "aliases of endpoints";
 const AUTH_KEYS: &str = "authorization keys";
 const COLLECTIVES: &str = "collectives and sets of addresses";
 const MULTICAST: &str = "multicast";
@@ -41,8 +40,6 @@ const NO_TYPE: &str = "no type is defined for its value";
 
 /// All of them.
 pub const NOT_WRAPPED: &[NotWrapped] = &[
-    planned("fi_alias", ALIASES),
-    planned("fi_ep_alias", ALIASES),
     planned("fi_av_insert_auth_key", AUTH_KEYS),
     planned("fi_av_lookup_auth_key", AUTH_KEYS),
     planned("fi_allgather", COLLECTIVES),

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Core;
+use super::{Core, parents::Wards};
 use crate::{
     Error, Result,
     av::local,
@@ -43,6 +43,7 @@ impl<T: Threading> Core<T> {
             self.fid.leak();
             return Err(Error::new(crate::ErrorKind::Forked, "fi_close"));
         }
+        let aliases = self.aliases.close(timeout);
         let one_queue = Arc::ptr_eq(&self.transmit, &self.receive);
         let queues = [&*self.transmit.core, &*self.receive.core];
         let queues = &queues[..if one_queue { 1 } else { 2 }];
@@ -57,14 +58,17 @@ impl<T: Threading> Core<T> {
 
         let left = self.drain(queues, timeout);
         let provider = self.info.provider();
-        if self.parents.keep_open(provider) {
+        if !aliases {
+            return Err(self.leak(left));
+        }
+        if self.parents.keep_open(provider) || left > 0 && self.parents.keep_alias() {
             self.pass_on();
             return Ok(());
         }
         let crashes = || {
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
-                || self.parents.minds_sends(provider) && !self.lane().receives_in_flight()
+                || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
         if left > 0 && crashes() {
             return Err(self.leak(left));
@@ -199,6 +203,7 @@ impl<T: Threading> Core<T> {
             domain: Arc::clone(&self.domain),
             connection: self.connection.take(),
             parents: parents.let_go(),
+            aliases: Wards::new(),
             info: self.info.clone(),
         });
         // `parents` may be the last to hold the contexts, which close then, and it with them.

@@ -28,6 +28,7 @@ use crate::{
     threading::{Shared, Threading},
 };
 
+mod alias;
 mod builder;
 mod close;
 mod contexts;
@@ -44,7 +45,7 @@ mod unexpected;
 pub use builder::EndpointBuilder;
 pub use contexts::{ReceiveContext, TransmitContext};
 pub use options::HmemP2p;
-use parents::Parents;
+use parents::{Parents, Wards};
 pub use raw::{RawEndpoint, RawEndpointBuilder};
 pub use scalable::{ScalableEndpoint, ScalableEndpointBuilder, Scaled};
 pub use shared::{SharedReceive, SharedTransmit};
@@ -128,6 +129,8 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) connection: Option<Connection<T>>,
     /// Closed after it.
     parents: Parents<T>,
+    /// Closed before it.
+    aliases: Wards<T>,
     pub(crate) info: Info,
 }
 
@@ -215,6 +218,7 @@ impl<T: Threading> Core<T> {
             domain,
             connection: None,
             parents,
+            aliases: Wards::new(),
             info,
         }
     }

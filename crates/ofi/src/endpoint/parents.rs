@@ -1,11 +1,11 @@
-//! What an endpoint stands on besides its queues: shared contexts; and a context: its scalable
-//! endpoint.
+//! What an endpoint stands on besides its queues: shared contexts; a context: its scalable endpoint; an
+//! alias: what it is one of.
 //!
 //! A parent closes after the endpoint. Where a provider's shared contexts keep pointers into the
 //! endpoints that were bound to them (quirk 28), it is the other way round: an endpoint that is to
 //! close becomes a ward of its contexts, open and out of reach, and closes when the last of them has.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Core, SharedReceive, SharedTransmit, scalable::ScalableCore};
 use crate::{
@@ -23,13 +23,28 @@ pub(super) struct Parents<T: Threading> {
     receive: Option<SharedReceive<T>>,
     transmit: Option<SharedTransmit<T>>,
     scalable: Option<Arc<ScalableCore<T>>>,
-    /// It is a context of a scalable endpoint, also where that closes it.
-    context: bool,
+    aliased: Option<Arc<Core<T>>>,
+    /// What it is, also where it is left to its parents.
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Endpoint,
+    /// Of a scalable endpoint.
+    Context,
+    Alias,
 }
 
 impl<T: Threading> Default for Parents<T> {
     fn default() -> Self {
-        Parents { receive: None, transmit: None, scalable: None, context: false }
+        Parents {
+            receive: None,
+            transmit: None,
+            scalable: None,
+            aliased: None,
+            kind: Kind::Endpoint,
+        }
     }
 }
 
@@ -39,7 +54,8 @@ impl<T: Threading> Clone for Parents<T> {
             receive: self.receive.clone(),
             transmit: self.transmit.clone(),
             scalable: self.scalable.clone(),
-            context: self.context,
+            aliased: self.aliased.clone(),
+            kind: self.kind,
         }
     }
 }
@@ -54,12 +70,17 @@ impl<T: Threading> Parents<T> {
 
     pub(super) fn scalable(endpoint: &Arc<ScalableCore<T>>) -> Self {
         let scalable = Some(Arc::clone(endpoint));
-        Parents { scalable, context: true, ..Parents::default() }
+        Parents { scalable, kind: Kind::Context, ..Parents::default() }
+    }
+
+    pub(super) fn alias_of(endpoint: &Arc<Core<T>>) -> Self {
+        let aliased = Some(Arc::clone(endpoint));
+        Parents { aliased, kind: Kind::Alias, ..Parents::default() }
     }
 
     /// What becomes of them when the endpoint, or the context, is left to them.
     pub(super) fn let_go(&self) -> Self {
-        Parents { context: self.context, ..Parents::default() }
+        Parents { kind: self.kind, ..Parents::default() }
     }
 
     /// Whether an endpoint of this domain, with this receive queue and vector, may be bound to them.
@@ -145,9 +166,18 @@ impl<T: Threading> Parents<T> {
             || self.scalable.is_some() && quirk(provider, Defect::ContextDangles).is_some()
     }
 
-    /// Whether closing it with sends in flight is known to crash.
-    pub(super) fn minds_sends(&self, provider: &str) -> bool {
-        self.context && quirk(provider, Defect::ContextDangles).is_some()
+    /// Whether it is an alias whose endpoint is there: closing it would end nothing.
+    pub(super) fn keep_alias(&self) -> bool {
+        self.aliased.is_some()
+    }
+
+    /// Whether it must not be closed with operations in flight, or sends.
+    pub(super) fn minds(&self, provider: &str, sends: bool) -> bool {
+        match self.kind {
+            Kind::Endpoint => false,
+            Kind::Context => sends && quirk(provider, Defect::ContextDangles).is_some(),
+            Kind::Alias => true,
+        }
     }
 
     /// Takes an endpoint in that nobody has any more.
@@ -156,13 +186,14 @@ impl<T: Threading> Parents<T> {
         let receive = self.receive.as_ref().map(SharedReceive::wards);
         let transmit = self.transmit.as_ref().map(SharedTransmit::wards);
         let scalable = self.scalable.as_ref().map(|endpoint| &endpoint.wards);
-        for wards in receive.into_iter().chain(transmit).chain(scalable) {
+        let aliased = self.aliased.as_ref().map(|endpoint| &endpoint.aliases);
+        for wards in receive.into_iter().chain(transmit).chain(scalable).chain(aliased) {
             wards.take_in(&ward);
         }
     }
 }
 
-/// Endpoints that close after a shared context, contexts that close with their endpoint.
+/// Endpoints that close after a shared context; contexts and aliases that close with their endpoint.
 pub(super) struct Wards<T: Threading>(T::Lock<Vec<Arc<Core<T>>>>);
 
 impl<T: Threading> Wards<T> {
@@ -172,6 +203,16 @@ impl<T: Threading> Wards<T> {
 
     fn take_in(&self, ward: &Arc<Core<T>>) {
         self.0.lock().push(Arc::clone(ward));
+    }
+
+    /// Closes them now, each within `timeout`. Whether all could be.
+    pub(super) fn close(&self, timeout: Duration) -> bool {
+        let wards = std::mem::take(&mut *self.0.lock());
+        let close = |ward| {
+            Arc::into_inner(ward).is_some_and(|mut core: Core<T>| core.shut_down(timeout).is_ok())
+        };
+        // All of them, whatever becomes of the first.
+        wards.into_iter().map(close).fold(true, |all, closed| all && closed)
     }
 
     /// The context has closed, or could not be: the endpoints follow it.

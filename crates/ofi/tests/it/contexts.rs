@@ -4,11 +4,13 @@ use ofi::{Caps, Connectionless, ErrorKind, Hints, Info};
 
 use crate::harness::{List, Mode, Rig, Stop, Target, Verdict, cases};
 
+mod aliases;
 mod scalable;
 mod shared_connections;
 mod shared_contexts;
 
 pub fn register(list: &mut List) {
+    aliases::register(list);
     scalable::register(list);
     shared_contexts::register(list);
     shared_connections::register(list);

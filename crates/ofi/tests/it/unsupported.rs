@@ -27,6 +27,8 @@ const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_C
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
+const NO_ALIASES: &str = "sockets alone has aliases of endpoints";
+
 const NO_CONTEXTS: &str = "sockets alone has such contexts, tcp only for connections";
 
 const NO_RMA: &str = "sm2 has no remote memory";
@@ -67,6 +69,12 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("rma::foreign_keys_change_nothing", "sm2", SINCE_2, NO_RMA),
     no("rma::closed_under_a_write", "sm2", SINCE_2, NO_RMA),
     no("rma::without_the_capability", "sm2", SINCE_2, NO_RMA),
+    no("aliases::*", "tcp;ofi_rxm", ALL, NO_ALIASES),
+    no("aliases::*", "udp;ofi_rxd", ALL, NO_ALIASES),
+    no("aliases::*", "shm", ALL, NO_ALIASES),
+    no("aliases::*", "sm2", SINCE_2, NO_ALIASES),
+    no("aliases::*", "tcp::rdm", SINCE_2, NO_ALIASES),
+    no("aliases::*", "udp::dgram", ALL, NO_ALIASES),
     no("scalable::*", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
     no("scalable::*", "udp;ofi_rxd", ALL, NO_CONTEXTS),
     no("scalable::*", "shm", ALL, NO_CONTEXTS),
