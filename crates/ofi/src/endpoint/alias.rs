@@ -27,6 +27,7 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     /// As `enable`; `Unsupported` where the provider has no aliases.
     #[doc(alias = "fi_alias")]
     #[doc(alias = "fi_ep_alias")]
+    #[expect(clippy::type_complexity, reason = "an endpoint and its aliases")]
     pub fn enable_with_aliases(
         self,
         levels: &[CompletionLevel],
@@ -63,7 +64,6 @@ impl<T: Threading> Core<T> {
             transmit: Arc::clone(&self.transmit),
             receive: Arc::clone(&self.receive),
             av: self.av.clone(),
-            counters: Vec::new(),
             domain: Arc::clone(&self.domain),
             parents: Parents::alias_of(self),
         }))

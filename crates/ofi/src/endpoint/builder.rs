@@ -131,7 +131,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
-        let parents = Parents::shared(self.shared_receive, self.shared_transmit);
+        let mut parents = Parents::shared(self.shared_receive, self.shared_transmit);
         let vector = self.av.as_ref().map(|av| av.0.id);
         let info = parents.check(domain, &self.info, &receive.0, vector)?;
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
@@ -151,6 +151,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             bind(fid)
         });
         let core = |(fid, info): Opened<T>| {
+            parents.counters = self.counters.into_cores();
             let mut limits = Limits::of(&info);
             if parents.receives_elsewhere() {
                 limits.caps &= !ofi_sys::FI_RECV;
@@ -164,7 +165,6 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 transmit: transmit.0,
                 receive: receive.0,
                 av: self.av.map(|av| av.0),
-                counters: self.counters.into_cores(),
                 domain: Arc::clone(domain),
                 parents,
             })

@@ -199,11 +199,10 @@ impl<T: Threading> Core<T> {
             transmit: Arc::clone(&self.transmit),
             receive: Arc::clone(&self.receive),
             av: self.av.clone(),
-            counters: std::mem::take(&mut self.counters),
             domain: Arc::clone(&self.domain),
             connection: self.connection.take(),
-            parents: parents.let_go(),
-            aliases: Wards::new(),
+            parents: Box::new(parents.let_go()),
+            aliases: Box::new(Wards::new()),
             info: self.info.clone(),
         });
         // `parents` may be the last to hold the contexts, which close then, and it with them.
@@ -220,7 +219,6 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.transmit));
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
-        std::mem::forget(self.counters.clone());
         std::mem::forget(self.parents.clone());
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),

@@ -17,7 +17,6 @@ use crate::{
     Address, EndpointType, Error, FabricAddress, Info, Result,
     av::AvCore,
     cm::Connection,
-    counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
     error::check,
@@ -122,15 +121,13 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
-    /// Bound to it, so open for as long as it is.
-    counters: Vec<Arc<CounterCore<T>>>,
     domain: Arc<DomainCore<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
     /// Closed after it.
-    parents: Parents<T>,
+    parents: Box<Parents<T>>,
     /// Closed before it.
-    aliases: Wards<T>,
+    aliases: Box<Wards<T>>,
     pub(crate) info: Info,
 }
 
@@ -181,7 +178,6 @@ struct Parts<T: Threading> {
     transmit: Arc<CqOpen<T>>,
     receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
-    counters: Vec<Arc<CounterCore<T>>>,
     domain: Arc<DomainCore<T>>,
     parents: Parents<T>,
     /// What goes behind its receives, where they need that.
@@ -193,8 +189,7 @@ struct Parts<T: Threading> {
 impl<T: Threading> Core<T> {
     /// Gives an object its lane, which its queues and its vector know from here on.
     fn new(parts: Parts<T>) -> Core<T> {
-        let Parts { fid, info, limits, transmit, receive, av, counters, domain, parents, .. } =
-            parts;
+        let Parts { fid, info, limits, transmit, receive, av, domain, parents, .. } = parts;
         let (sends, receives) = (Arc::clone(&transmit.core), Arc::clone(&receive.core));
         let (overflow, silent) = (parts.overflow, parts.silent_cancel);
         let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, silent);
@@ -214,11 +209,10 @@ impl<T: Threading> Core<T> {
             transmit,
             receive,
             av,
-            counters,
             domain,
             connection: None,
-            parents,
-            aliases: Wards::new(),
+            parents: Box::new(parents),
+            aliases: Box::new(Wards::new()),
             info,
         }
     }

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Core, SharedReceive, SharedTransmit, scalable::ScalableCore};
 use crate::{
     Error, Info, Result,
+    counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
     error::check,
@@ -24,6 +25,8 @@ pub(super) struct Parents<T: Threading> {
     transmit: Option<SharedTransmit<T>>,
     scalable: Option<Arc<ScalableCore<T>>>,
     aliased: Option<Arc<Core<T>>>,
+    /// Bound to it, so open for as long as it is.
+    pub(super) counters: Vec<Arc<CounterCore<T>>>,
     /// What it is, also where it is left to its parents.
     kind: Kind,
 }
@@ -43,6 +46,7 @@ impl<T: Threading> Default for Parents<T> {
             transmit: None,
             scalable: None,
             aliased: None,
+            counters: Vec::new(),
             kind: Kind::Endpoint,
         }
     }
@@ -55,6 +59,7 @@ impl<T: Threading> Clone for Parents<T> {
             transmit: self.transmit.clone(),
             scalable: self.scalable.clone(),
             aliased: self.aliased.clone(),
+            counters: self.counters.clone(),
             kind: self.kind,
         }
     }
@@ -78,9 +83,9 @@ impl<T: Threading> Parents<T> {
         Parents { aliased, kind: Kind::Alias, ..Parents::default() }
     }
 
-    /// What becomes of them when the endpoint, or the context, is left to them.
+    /// What it stands on still when it is left to them.
     pub(super) fn let_go(&self) -> Self {
-        Parents { kind: self.kind, ..Parents::default() }
+        Parents { counters: self.counters.clone(), kind: self.kind, ..Parents::default() }
     }
 
     /// Whether an endpoint of this domain, with this receive queue and vector, may be bound to them.
@@ -186,7 +191,7 @@ impl<T: Threading> Parents<T> {
         let receive = self.receive.as_ref().map(SharedReceive::wards);
         let transmit = self.transmit.as_ref().map(SharedTransmit::wards);
         let scalable = self.scalable.as_ref().map(|endpoint| &endpoint.wards);
-        let aliased = self.aliased.as_ref().map(|endpoint| &endpoint.aliases);
+        let aliased = self.aliased.as_ref().map(|endpoint| &*endpoint.aliases);
         for wards in receive.into_iter().chain(transmit).chain(scalable).chain(aliased) {
             wards.take_in(&ward);
         }
@@ -208,11 +213,11 @@ impl<T: Threading> Wards<T> {
     /// Closes them now, each within `timeout`. Whether all could be.
     pub(super) fn close(&self, timeout: Duration) -> bool {
         let wards = std::mem::take(&mut *self.0.lock());
-        let close = |ward| {
-            Arc::into_inner(ward).is_some_and(|mut core: Core<T>| core.shut_down(timeout).is_ok())
-        };
-        // All of them, whatever becomes of the first.
-        wards.into_iter().map(close).fold(true, |all, closed| all && closed)
+        let mut all = true;
+        for mut ward in wards.into_iter().filter_map(Arc::into_inner) {
+            all &= ward.shut_down(timeout).is_ok();
+        }
+        all
     }
 
     /// The context has closed, or could not be: the endpoints follow it.

@@ -244,7 +244,6 @@ impl<T: Threading> ScalableCore<T> {
             transmit: Arc::clone(queue),
             receive: Arc::clone(queue),
             av: Some(Arc::clone(&self.av)),
-            counters: Vec::new(),
             domain: Arc::clone(&self.domain),
             parents: Parents::scalable(self),
         }))

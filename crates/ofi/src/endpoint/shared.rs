@@ -133,7 +133,6 @@ impl<T: Threading> Domain<T> {
             transmit: Arc::clone(&queue.0),
             receive: Arc::clone(&queue.0),
             av: None,
-            counters: Vec::new(),
             domain: Arc::clone(&self.0),
             parents: Parents::default(),
         });

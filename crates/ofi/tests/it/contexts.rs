@@ -5,12 +5,14 @@ use ofi::{Caps, Connectionless, ErrorKind, Hints, Info};
 use crate::harness::{List, Mode, Rig, Stop, Target, Verdict, cases};
 
 mod aliases;
+mod known;
 mod scalable;
 mod shared_connections;
 mod shared_contexts;
 
 pub fn register(list: &mut List) {
     aliases::register(list);
+    known::register(list);
     scalable::register(list);
     shared_contexts::register(list);
     shared_connections::register(list);
