@@ -136,7 +136,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let info = parents.check(domain, &self.info, &receive.0, vector)?;
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let mut stranded = None;
-        let place = parents.keep_open(info.provider()).then_some(&mut stranded);
+        let place = parents.keep_open(domain.info.provider()).then_some(&mut stranded);
         let opened = Setup {
             domain: &self.domain,
             info: &info,
@@ -258,7 +258,7 @@ impl<T: Threading> Setup<'_, T> {
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());
-        warn_of_segments(provider);
+        warn_of_segments(self.domain.info().provider());
         let info = self.info.with_threading::<T>()?;
         let request = handle.as_ref().map_or(std::ptr::null_mut(), Handle::as_ptr);
         let mut fid = std::ptr::null_mut();
@@ -296,6 +296,7 @@ impl<T: Threading> Setup<'_, T> {
         info: &Info,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
     ) -> Result<()> {
+        let provider = self.domain.info().provider();
         // The vector first: some providers crash closing an endpoint that never got one.
         if let Some(av) = self.av {
             bind_fid(fid, av.as_raw().cast(), 0)?;
@@ -307,10 +308,10 @@ impl<T: Threading> Setup<'_, T> {
             bind_fid(fid, counter, flags)?;
         }
         bind(fid.as_ptr())?;
-        self.options.apply(fid.as_ptr(), info.provider(), false)?;
+        self.options.apply(fid.as_ptr(), provider, false)?;
         // SAFETY: open, and bound to all it needs.
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
-        if quirk(info.provider(), Defect::LastConnectionDangles).is_some() {
+        if quirk(provider, Defect::LastConnectionDangles).is_some() {
             if let Some(av) = self.av {
                 keep_connected(fid, info, &av.0);
             }
@@ -319,7 +320,7 @@ impl<T: Threading> Setup<'_, T> {
             // SAFETY: the endpoint is open and enabled.
             local::opened(&unsafe { own_name(fid.as_fid(), info) }?);
         }
-        self.options.apply(fid.as_ptr(), info.provider(), true)
+        self.options.apply(fid.as_ptr(), provider, true)
     }
 }
 

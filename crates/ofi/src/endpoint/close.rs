@@ -57,7 +57,7 @@ impl<T: Threading> Core<T> {
         after.run();
 
         let left = self.drain(queues, timeout);
-        let provider = self.info.provider();
+        let provider = self.provider();
         if !aliases {
             return Err(self.leak(left));
         }
@@ -141,7 +141,7 @@ impl<T: Threading> Core<T> {
                 let at = ordered.iter().position(receives).expect("one of them");
                 self.take_unexpected(&mut readers[at], &mut taken);
             }
-            if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
+            if quirks::quirk(self.provider(), Defect::TrywaitAfterClose).is_some() {
                 queues.iter().for_each(|queue| queue.lose_fd());
             }
             let result = match name {
@@ -150,7 +150,7 @@ impl<T: Threading> Core<T> {
                     Err(Error::closed("fi_close").detail("its name could not be taken back"))
                 }),
             };
-            if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
+            if result.is_ok() && quirks::close_returns_memory(self.provider()) {
                 // SAFETY: closed with 0 on such a provider, both readers are held off.
                 limbo = unsafe { lane.end_in_limbo(closed, &mut after) };
             }
@@ -229,7 +229,7 @@ impl<T: Threading> Core<T> {
         let error = Error::closed("fi_close").detail(format!(
             "{left} operations were still in flight, and closing then is not safe on {}; the \
              endpoint and their buffers are leaked",
-            self.info.provider()
+            self.provider()
         ));
         report("endpoint", &error);
         error

@@ -223,6 +223,11 @@ impl<T: Threading> Core<T> {
         unsafe { self.lane.as_ref() }
     }
 
+    /// Its provider. The info of a connection request does not always say it.
+    pub(crate) fn provider(&self) -> &str {
+        self.domain.info.provider()
+    }
+
     /// What tells its domain from others.
     #[inline]
     pub(crate) fn domain(&self) -> *const () {

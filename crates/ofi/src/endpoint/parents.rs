@@ -131,7 +131,7 @@ impl<T: Threading> Parents<T> {
                 ));
             }
         }
-        if !self.keep_open(info.provider()) {
+        if !self.keep_open(domain.info.provider()) {
             return Ok(info.clone());
         }
         // SAFETY: numbers only; `ep_attr` is set in every answer of fi_getinfo. The handle of a
