@@ -97,6 +97,7 @@
 //! |---|---|
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
 //! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
+//! | several endpoints with one context, one endpoint with several | [`SharedReceive`], [`SharedTransmit`]; [`ScalableEndpoint`], [`TransmitContext`], [`ReceiveContext`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
@@ -107,8 +108,8 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, poll sets, multicast,
-//! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
+//! planned (multi-receive, peek and claim, poll sets, multicast, collectives, triggered and deferred
+//! work, device memory, profiling), and what stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;

@@ -84,6 +84,9 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
     /// The context that its receives are posted to, in place of the endpoint. The info must have
     /// been asked for with [`Hints::share_rx_context`](crate::Hints::share_rx_context). What it
     /// receives completes on the context's queue, which is its receive queue.
+    ///
+    /// On `sockets` the endpoint, once it has no handle any more, stays open until its shared contexts
+    /// close: its peers learn of its end then, and what they send meanwhile takes receives (quirk 28).
     #[doc(alias = "FI_SHARED_CONTEXT")]
     pub fn shared_receive(mut self, context: &SharedReceive<T>) -> Self {
         self.shared_receive = Some(context.clone());
@@ -91,7 +94,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
     }
 
     /// The transmit context that it shares with others. The info must have been asked for with
-    /// [`Hints::share_tx_context`](crate::Hints::share_tx_context).
+    /// [`Hints::share_tx_context`](crate::Hints::share_tx_context). On `sockets` the endpoint closes
+    /// with it, as with a [shared receive context](Self::shared_receive).
     #[doc(alias = "FI_SHARED_CONTEXT")]
     pub fn shared_transmit(mut self, context: &SharedTransmit<T>) -> Self {
         self.shared_transmit = Some(context.clone());

@@ -9,11 +9,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Core, SharedReceive, SharedTransmit, scalable::ScalableCore};
 use crate::{
-    Error, Info, Result,
+    Error, Info, Progress, Result,
     counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
-    error::check,
+    error::{Needs, check},
     object::count_leaked_operations,
     quirks::{Defect, quirk},
     threading::{Lock, Threading},
@@ -196,6 +196,19 @@ impl<T: Threading> Parents<T> {
             wards.take_in(&ward);
         }
     }
+}
+
+/// Whether contexts and what stands on them can close one after the other: where either keeps pointers
+/// into the other (quirks 28 and 31), reading a queue follows them if it is what makes progress.
+pub(super) fn check_progress(name: &'static str, info: &Info) -> Result<()> {
+    let provider = info.provider();
+    let dangles = quirk(provider, Defect::SharedContextDangles).is_some()
+        || quirk(provider, Defect::ContextDangles).is_some();
+    if dangles && info.domain().data_progress() == Progress::Manual {
+        return Err(Error::unsupported(name, Needs::Property("automatic progress"))
+            .hint("leave the progress to the provider: Progress::Auto in the hints"));
+    }
+    Ok(())
 }
 
 /// Endpoints that close after a shared context; contexts and aliases that close with their endpoint.

@@ -10,7 +10,9 @@ use ofi_sys::fid_ep;
 
 use super::{
     Connectionless, Core, Limits, Parents, Parts, ReceiveContext, TransmitContext,
-    builder::needs_overflow, own_name, parents::Wards,
+    builder::needs_overflow,
+    own_name,
+    parents::{Wards, check_progress},
 };
 use crate::{
     AddressVector, CompletionQueue, Domain, Error, FabricAddress, Info, Result,
@@ -142,6 +144,7 @@ impl<K: Connectionless, T: Threading> ScalableEndpointBuilder<K, T> {
         if self.info.provider() != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
+        check_progress(NAME, self.domain.info())?;
         let (sends, receives) = (self.transmit.len(), self.receive.len());
         let most = self.info.domain();
         // Many calls that are not there crash; a provider without them says one, or none.

@@ -13,7 +13,10 @@ use std::{
 use ofi_sys::{fid_ep, fid_stx};
 
 use super::{
-    Core, Limits, Parents, Parts, builder::needs_overflow, close::DROP_BOUND, parents::Wards,
+    Core, Limits, Parents, Parts,
+    builder::needs_overflow,
+    close::DROP_BOUND,
+    parents::{Wards, check_progress},
 };
 use crate::{
     CompletionQueue, Domain, Error, Info, Result,
@@ -176,6 +179,7 @@ impl<T: Threading> Domain<T> {
         if info.provider() != self.info().provider() {
             return Err(Error::invalid(name, "the info is of another provider"));
         }
+        check_progress(name, self.info())?;
         info.with_threading::<T>()
     }
 }

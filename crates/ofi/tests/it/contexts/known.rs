@@ -3,7 +3,7 @@
 
 use std::{ffi::c_void, time::Instant};
 
-use ofi::{Caps, Connectionless, Defect, Endpoint, Hints, Scaled, quirk};
+use ofi::{Caps, Connectionless, Defect, Endpoint, ErrorKind, Hints, Scaled, quirk};
 
 use super::query;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 pub fn register(list: &mut List) {
     cases!(list, rdm:
         quirk_27_close_crashes quirk_28_closed_endpoint_is_followed quirk_29_cancel_is_silent
-        quirk_31_acknowledgement_follows
+        quirk_31_acknowledgement_follows manual_progress_is_refused
     );
     // What is freed does not look as it did.
     const PERTURBED: &[(&str, &str)] =
@@ -130,6 +130,22 @@ fn quirk_28_closed_endpoint_is_followed<K: Connectionless, T: Mode>(t: &Target) 
         std::thread::yield_now();
     }
     std::process::exit(0)
+}
+
+/// Reading a queue would follow what dangles.
+// quirk: 28, 31
+fn manual_progress_is_refused<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let manual = |hints: Hints| hints.progress(ofi::Progress::Manual);
+    let rig = Rig::<T>::on(query(t, Caps::MSG, |hints| manual(hints.tx_contexts(2)))?)?;
+    let refused = |error: ofi::Error| {
+        assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    };
+    refused(rig.domain.shared_receive(&rig.info, &rig.cq).unwrap_err());
+    refused(rig.domain.shared_transmit(&rig.info).unwrap_err());
+    let builder = rig.domain.scalable_endpoint::<K>(&rig.info).address_vector(&rig.av);
+    let builder = builder.transmit_context(&rig.cq).receive_context(&rig.cq);
+    refused(builder.enable().unwrap_err());
+    Ok(())
 }
 
 /// Defect 29: a receive of a shared context is cancelled without an entry.
