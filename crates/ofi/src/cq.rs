@@ -36,6 +36,7 @@ use crate::{
     object::{CloseError, Owned, forked},
     op::{
         lane::Lane,
+        peek,
         slot::{After, Outcome, Slot},
     },
     threading::{Lock, Shared, Threading, Word},

@@ -175,9 +175,10 @@ pub use mr::{
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
-    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,
-    Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb,
-    Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
+    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Claim, ClaimOp, ClaimVerb,
+    Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Op, Operation, Peek, PeekOp,
+    PeekVerb, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned, SendOp,
+    SendVerb, Sent, Submit, Unclaimed, WaitError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

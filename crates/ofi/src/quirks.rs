@@ -51,6 +51,13 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// FI_DISCARD does not end the message: its sender waits for good, or the call does, or it reads
+    /// what it has freed.
+    DiscardFails,
+    /// A claimed message corrupts memory when it is received.
+    ClaimCorrupts,
+    /// Claiming a message in segments leaves those behind that have arrived.
+    SegmentsUnclaimable,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -304,6 +311,55 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::FetchesCrash,
         text: "the answer to a fetching or comparing atomic operation that is not acknowledged yet when \
                the next one comes is used after it was freed",
+    },
+    Quirk {
+        id: 27,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::DiscardFails,
+        text: "the sender of a long message that is discarded waits for good",
+    },
+    Quirk {
+        id: 27,
+        provider: "sm2",
+        from: V1_17,
+        until: None,
+        defect: Defect::DiscardFails,
+        text: "discarding a message hangs, or its sender waits for good",
+    },
+    Quirk {
+        id: 27,
+        provider: "tcp",
+        from: V2_0,
+        until: None,
+        defect: Defect::DiscardFails,
+        text: "discarding a message can end the connection that it came by",
+    },
+    Quirk {
+        id: 27,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::DiscardFails,
+        text: "a message that is discarded is looked at after it was freed, and its sender waits for good",
+    },
+    Quirk {
+        id: 28,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::ClaimCorrupts,
+        text: "receiving a claimed message frees it twice where others were claimed besides",
+    },
+    Quirk {
+        id: 29,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SegmentsUnclaimable,
+        text: "a claim takes the first segment of a message of 17 to 128 KiB; the others that are there \
+               stay, and are found as messages of their own",
     },
 ];
 

@@ -123,7 +123,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let limits = Limits::of(&info);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
+        let discards = quirk(info.provider(), Defect::DiscardFails).is_none();
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, discards);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);

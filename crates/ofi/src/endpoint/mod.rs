@@ -22,7 +22,7 @@ use crate::{
     domain::DomainCore,
     error::check,
     object::{CloseError, Owned},
-    op::{Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane},
+    op::{Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane, peek},
     threading::{Shared, Threading},
 };
 
@@ -181,14 +181,7 @@ impl<T: Threading> Core<T> {
 
 impl<T: Threading> Core<T> {
     pub(crate) fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
-        let verb = RecvVerb {
-            from: ofi_sys::FI_ADDR_UNSPEC,
-            tag: 0,
-            ignore: 0,
-            tagged: Wide::No,
-            directed: Wide::No,
-        };
-        RecvOp::new(self, verb, buffer, None)
+        RecvOp::new(self, RecvVerb::ANY, buffer, None)
     }
 
     pub(crate) fn name(&self) -> Result<FabricAddress> {
@@ -210,6 +203,15 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     #[doc(alias = "fi_recvmsg")]
     pub fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
         self.core.recv(buffer)
+    }
+
+    /// A look whether a tagged message has arrived that no receive waits for, to be awaited or waited
+    /// for; with [`claim`](PeekOp::claim) it is kept for the caller.
+    ///
+    /// Needs `FI_TAGGED`.
+    #[doc(alias = "fi_trecvmsg")]
+    pub fn peek(&self) -> PeekOp<'_, T> {
+        peek::peek(&self.core)
     }
 
     /// The endpoint's own address, for peers to insert.

@@ -39,6 +39,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
+    /// Whether a claimed message can be let go of by `FI_DISCARD`.
+    pub(crate) discards: bool,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
     /// against ABA in the high half. 0 if there is none.
     free: T::Word,
@@ -72,12 +74,14 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
+        discards: bool,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
             overflow,
+            discards,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
@@ -306,6 +310,12 @@ impl<T: Threading> Lane<T> {
         crate::error::check(status as i64, "fi_cancel").map(drop)
     }
 
+    /// Runs `f` if the endpoint is open, which holds off its close.
+    pub(crate) fn while_open<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let open = self.open.lock();
+        open.then(f)
+    }
+
     /// From here on nothing is cancelled, retried or posted: the fid is about to close.
     pub(crate) fn shut(&self) {
         *self.open.lock() = false;
@@ -327,7 +337,7 @@ impl<T: Threading> Lane<T> {
         let mut backlog = self.backlog.lock();
         // Under the lock: `retry` clears the bit of a slot that may have come home meanwhile. Until
         // here the slot is marked as if it were posted, so that it names its address.
-        slot.state.store(QUEUED | OP | slot.state.load() & EXTRA);
+        slot.state.store(QUEUED | slot.state.load() & (OP | EXTRA));
         let post = NonNull::from(slot);
         match backlog.iter_mut().find(|w| w.class == class) {
             Some(waiting) => waiting.posts.push_back(post),

@@ -45,6 +45,7 @@ pub(crate) mod lane;
 mod models;
 mod options;
 pub(crate) mod overflow;
+pub(crate) mod peek;
 mod post;
 mod recv;
 mod rma;
@@ -58,6 +59,8 @@ pub(crate) use atomic::{Form, Validity};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
+pub use peek::{Claim, ClaimOp, ClaimVerb, Claimed, Peek, PeekOp, PeekVerb, Probe, Unclaimed};
+pub(crate) use recv::Matches;
 pub use recv::{Received, RecvOp, RecvVerb};
 pub use rma::{Read, ReadOp, ReadVerb, WriteOp, WriteVerb, Written};
 pub use send::{SendOp, SendVerb, Sent};
@@ -114,6 +117,13 @@ pub(crate) mod sealed {
         const NAME: &'static str;
         /// Whether it completes on the receive queue.
         const RECEIVES: bool;
+        /// Whether it keeps the message that it finds: a successful one that nobody waits for has to
+        /// let go of it.
+        const CLAIMS: bool = false;
+        /// Whether it takes a message that was kept: while it waits for room it cannot be given up.
+        const TAKES: bool = false;
+        /// Whether messages come into its memory.
+        const FILLS: bool = Self::RECEIVES;
         /// What a registration of its memory must permit.
         const ACCESS: Access;
         /// Whether its pieces of memory are different things, and no vector.
@@ -323,35 +333,39 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         self,
         deadline: Option<Instant>,
     ) -> Result<(V::Output, B), WaitError<V, B, T>> {
-        if !self.is_done() {
-            let queue = Arc::clone(self.queue());
-            let (_, waker) = wait::Parker::current();
-            // Another thread may dispatch our completion while we sleep: it wakes us. An operation
-            // that finished meanwhile is seen by the first look.
-            // SAFETY: we are the slot's Op.
-            let left = unsafe { self.slot().register(&waker) };
-            let mut broken = false;
-            let done = wait::park_until(
-                &[&*queue as &dyn Source],
-                &mut |_| {
-                    broken = self.is_stuck(&queue);
-                    if let Left::Claimed = left {
-                        // Nobody will wake us: no sleep.
-                        waker.wake_by_ref();
-                    }
-                    self.is_done() || broken
-                },
-                deadline,
-            );
-            self.deregister();
-            if !done {
-                return Err(WaitError::Expired(self));
-            }
-            if broken && !self.is_done() {
-                return Err(WaitError::Failed(self.give_up()));
-            }
+        self.wait_done(deadline)?.finish().map_err(WaitError::Failed)
+    }
+
+    /// The operation itself, once it is done.
+    fn wait_done(self, deadline: Option<Instant>) -> Result<Self, WaitError<V, B, T>> {
+        if self.is_done() {
+            return Ok(self);
         }
-        self.finish().map_err(WaitError::Failed)
+        let queue = Arc::clone(self.queue());
+        let (_, waker) = wait::Parker::current();
+        // Another thread may dispatch our completion while we sleep: it wakes us. An operation
+        // that finished meanwhile is seen by the first look.
+        // SAFETY: we are the slot's Op.
+        let left = unsafe { self.slot().register(&waker) };
+        let mut broken = false;
+        let done = wait::park_until(
+            &[&*queue as &dyn Source],
+            &mut |_| {
+                broken = self.is_stuck(&queue);
+                if let Left::Claimed = left {
+                    // Nobody will wake us: no sleep.
+                    waker.wake_by_ref();
+                }
+                self.is_done() || broken
+            },
+            deadline,
+        );
+        self.deregister();
+        match done {
+            _ if self.is_done() => Ok(self),
+            true => Err(WaitError::Failed(self.give_up())),
+            false => Err(WaitError::Expired(self)),
+        }
     }
 
     /// Gives the operation up, keeping a claim on its buffer: receives are cancelled, and the
@@ -371,6 +385,24 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
             Ok(held) => Returned::Held(held),
             Err(buffer) => Returned::Back(buffer),
         }
+    }
+
+    /// The operation itself, once it is done; what is stuck fails. The future is spent then.
+    #[inline(always)]
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Result<Self, Failed<B>>> {
+        assert!(self.slot != NonNull::dangling(), "polled after it had resolved");
+        if !self.is_done() {
+            // Our half keeps the lane, and it the queue, whatever the wakers do that are called.
+            self.queue().progress();
+            if !self.is_done() && !self.leave_waker(context.waker()) {
+                return match self.is_stuck(self.queue()) {
+                    true => Poll::Ready(Err(self.hand_over().give_up())),
+                    false => Poll::Pending,
+                };
+            }
+        }
+        self.deregister();
+        Poll::Ready(Ok(self.hand_over()))
     }
 
     /// Leaves a waker for the completer. `true` if the operation has ended meanwhile.
@@ -409,7 +441,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
 
     /// Takes the slot out of the backlog, so that it is ours alone.
     fn unqueue(&self) -> bool {
-        self.slot().state.load() & QUEUED != 0 && self.lane().unqueue(self.slot(), V::RECEIVES)
+        !V::TAKES
+            && self.slot().state.load() & QUEUED != 0
+            && self.lane().unqueue(self.slot(), V::RECEIVES)
     }
 
     /// The result of an operation that has ended the usual way: well, and with nothing left that has
@@ -460,6 +494,22 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         Err(Failed::back(error, self.take()))
     }
 
+    /// Leaves the operation to itself, without a cancel.
+    fn forgo(self) {
+        let this = ManuallyDrop::new(self);
+        let slot = this.slot();
+        // SAFETY: `this` is forgotten, so the half is given up once; no waker of its is left.
+        unsafe {
+            if slot.leave_unless_done() {
+                return;
+            }
+            slot.dispose();
+            if slot.leave() {
+                lane::Lane::home(slot);
+            }
+        }
+    }
+
     /// Takes the buffer out of a slot that is `DONE` or never was the provider's, and leaves it.
     #[inline(never)]
     fn take(self) -> B {
@@ -488,22 +538,10 @@ impl<V: Verb, B: 'static, T: Threading> Future for Op<V, B, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        assert!(this.slot != NonNull::dangling(), "polled after it had resolved");
-        if !this.is_done() {
-            // Our half keeps the lane, and it the queue, whatever the wakers do that are called.
-            this.queue().progress();
-            if !this.is_done() && !this.leave_waker(context.waker()) {
-                return match this.is_stuck(this.queue()) {
-                    true => Poll::Ready(Err(this.hand_over().give_up())),
-                    false => Poll::Pending,
-                };
-            }
-        }
-        this.deregister();
-        Poll::Ready(match this.hand_over().reap() {
-            Ok(done) => Ok(done),
-            Err(op) => op.finish(),
+        self.poll_done(context).map(|ended| match ended.map(Op::reap) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(op)) => op.finish(),
+            Err(failed) => Err(failed),
         })
     }
 }
@@ -527,7 +565,7 @@ impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
         let lane = unsafe { slot.lane.as_ref() };
         // SAFETY: we are the slot's Op.
         unsafe { slot.take_back() };
-        let queued = slot.state.load() & QUEUED != 0;
+        let queued = slot.state.load() & QUEUED != 0 && !V::TAKES;
         if queued && lane.unqueue(slot, V::RECEIVES) {
             // SAFETY: never posted and out of the backlog: ours alone. The buffer's Drop, user
             // code, runs before the slot is home.
@@ -546,9 +584,10 @@ impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
             if slot.leave_unless_done() {
                 return;
             }
+            let keeps = slot.keeps_message();
             slot.dispose();
             if slot.leave() {
-                lane::Lane::home(slot);
+                peek::home_orphan(slot, keeps);
             }
         }
     }

@@ -31,9 +31,23 @@ pub(super) fn lay<V: Uses<B>, B: 'static, T: Threading>(
     lane: &Lane<T>,
     buffer: B,
 ) -> Laid<'_, V, B, T> {
-    let slot = lane.acquire();
-    let body = slot.body(Part::Whole, |b| b);
     // SAFETY: a slot just taken from the free list is ours alone, and its buffer storage is empty.
+    unsafe { lay_in(lane, lane.acquire(), buffer) }
+}
+
+/// As [`lay`], in a slot that is away already.
+///
+/// # Safety
+///
+/// The slot is the lane's and the caller's alone, and empty.
+#[inline(always)]
+pub(super) unsafe fn lay_in<'a, V: Uses<B>, B: 'static, T: Threading>(
+    lane: &'a Lane<T>,
+    slot: &'a Slot<T>,
+    buffer: B,
+) -> Laid<'a, V, B, T> {
+    let body = slot.body(Part::Whole, |b| b);
+    // SAFETY: the caller's promise.
     let list = unsafe {
         slot::store(&raw mut (*body).buffer, buffer);
         Glue::<V, B, T>::list(body)
@@ -48,6 +62,13 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
     pub(super) fn lift(self, error: Error) -> Failed<B> {
         // SAFETY: it is not posted, so the slot is ours alone.
         unsafe { not_posted::<B, T>(self.slot, error) }
+    }
+
+    /// Gives the buffer back and leaves the slot to the caller, whose it was.
+    pub(super) fn take_out(self) -> B {
+        let body = self.slot.body(Part::Whole, |b| b);
+        // SAFETY: it is not posted, so the slot is ours alone, and holds the `B`.
+        unsafe { slot::take::<B>(&raw mut (*body).buffer) }
     }
 
     /// Posts the operation, or queues it if `queue` and there is no room.
@@ -227,6 +248,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     const TABLE: Table<T> = Table {
         name: V::NAME,
         receives: V::RECEIVES,
+        claims: V::CLAIMS,
         drop_buffer: Self::drop_buffer,
         issue: Self::issue,
     };
@@ -284,7 +306,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
             if let Some((iov, desc)) = list.single() {
                 return Self::issue_one(lane, slot, &verb, iov, desc);
             }
-            if let Some(overflow) = lane.overflow.filter(|_| V::RECEIVES) {
+            if let Some(overflow) = lane.overflow.filter(|_| V::FILLS) {
                 let rest = overflow.segment();
                 list.push(rest.iov_base.cast(), rest.iov_len);
             }
@@ -308,7 +330,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: the body's lists are the operation's. They live in the slot until it is home (rule
         // B9).
         unsafe {
-            let memory = match lane.overflow.filter(|_| V::RECEIVES) {
+            let memory = match lane.overflow.filter(|_| V::FILLS) {
                 None => Memory::One(iov, desc),
                 Some(overflow) => {
                     let body = slot.body(Part::Buffer, |b| b);

@@ -23,6 +23,17 @@ pub struct RecvVerb {
     pub(crate) directed: Wide,
 }
 
+impl RecvVerb {
+    /// The next message of anybody.
+    pub(crate) const ANY: RecvVerb = RecvVerb {
+        from: ofi_sys::FI_ADDR_UNSPEC,
+        tag: 0,
+        ignore: 0,
+        tagged: Wide::No,
+        directed: Wide::No,
+    };
+}
+
 /// What came in. All of it is what the provider's entry says, never what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,8 +106,19 @@ impl Received {
     }
 }
 
-impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
-    /// Receives tagged messages with this tag only.
+/// A verb that looks for a message. Public in name only.
+pub trait Matches: Verb {
+    fn matching(&mut self) -> &mut RecvVerb;
+}
+
+impl Matches for RecvVerb {
+    fn matching(&mut self) -> &mut RecvVerb {
+        self
+    }
+}
+
+impl<V: Matches, B, T: Threading> Operation<'_, V, B, T> {
+    /// Tagged messages with this tag only.
     #[doc(alias = "fi_trecv")]
     #[doc(alias = "fi_trecvv")]
     #[doc(alias = "fi_trecvmsg")]
@@ -104,24 +126,27 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
         if let Some(error) = self.core.limits.refuse_tag(tag) {
             self.fault(error);
         }
-        self.verb.tag = tag;
-        self.verb.tagged = Wide::Yes;
+        let matching = self.verb.matching();
+        matching.tag = tag;
+        matching.tagged = Wide::Yes;
         self
     }
 
     /// Bits of the tag that do not matter.
     pub fn ignore(mut self, mask: u64) -> Self {
-        self.verb.ignore = mask;
-        self.verb.tagged = Wide::Yes;
+        let matching = self.verb.matching();
+        matching.ignore = mask;
+        matching.tagged = Wide::Yes;
         self
     }
 
-    /// Receives from this peer only. Needs `FI_DIRECTED_RECV` (rule B36). Where the provider claims
+    /// Messages from this peer only. Needs `FI_DIRECTED_RECV` (rule B36). Where the provider claims
     /// it and ignores the peer of untagged receives (quirk 14), those are refused.
     #[doc(alias = "FI_DIRECTED_RECV")]
     pub fn from(mut self, peer: Address) -> Self {
-        self.verb.from = peer.raw();
-        self.verb.directed = Wide::Yes;
+        let matching = self.verb.matching();
+        matching.from = peer.raw();
+        matching.directed = Wide::Yes;
         self.to = Some(peer);
         self
     }
@@ -228,13 +253,7 @@ impl<B: BufMut> Uses<B> for RecvVerb {
 mod tests {
     use super::*;
 
-    const PLAIN: RecvVerb = RecvVerb {
-        from: ofi_sys::FI_ADDR_UNSPEC,
-        tag: 0,
-        ignore: 0,
-        tagged: Wide::No,
-        directed: Wide::No,
-    };
+    const PLAIN: RecvVerb = RecvVerb::ANY;
 
     fn outcome(flags: u64) -> Outcome {
         Outcome { flags, len: 10, data: 7, tag: 9, source: ofi_sys::FI_ADDR_NOTAVAIL }

@@ -126,6 +126,8 @@ pub(crate) struct Table<T: Threading> {
     pub(crate) name: &'static str,
     /// Whether it completes on the receive queue.
     pub(crate) receives: bool,
+    /// Whether it keeps the message that it finds.
+    pub(crate) claims: bool,
     /// Drops the buffer in place.
     pub(crate) drop_buffer: unsafe fn(*mut Storage),
     /// Hands the operation to the provider: the value of the C call.
@@ -174,8 +176,13 @@ impl<T: Threading> Slot<T> {
         }
         struct Free<T>(T);
         impl<T: Threading> Free<T> {
-            const TABLE: Table<T> =
-                Table { name: "", receives: false, drop_buffer: nothing, issue: never::<T> };
+            const TABLE: Table<T> = Table {
+                name: "",
+                receives: false,
+                claims: false,
+                drop_buffer: nothing,
+                issue: never::<T>,
+            };
         }
         Slot {
             context: Guarded::new(MaybeUninit::zeroed()),
@@ -245,6 +252,27 @@ impl<T: Threading> Slot<T> {
         self.watch[Part::Buffer as usize].reads();
         // SAFETY: the caller's promise; the table is always one.
         unsafe { (*self.body.get()).table }
+    }
+
+    /// What the entry said of the operation that ended here.
+    ///
+    /// # Safety
+    ///
+    /// The slot is `DONE` and the caller's.
+    pub(crate) unsafe fn outcome(&self) -> Outcome {
+        // SAFETY: the caller's promise.
+        self.body(Part::Outcome, |b| unsafe { (*b).outcome })
+    }
+
+    /// Whether the operation that ended here keeps the message that it found.
+    ///
+    /// # Safety
+    ///
+    /// The slot is `DONE` and the caller's, and was not disposed of.
+    pub(crate) unsafe fn keeps_message(&self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.table() }.claims
+            && self.body(Part::Outcome, |b| unsafe { (*b).error.is_none() })
     }
 
     /// Ends an operation that succeeded and whose `Op` is there without a waker, which is the usual

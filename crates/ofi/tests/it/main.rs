@@ -37,6 +37,7 @@ mod messages;
 mod mr;
 mod ops;
 mod options;
+mod peek;
 mod queues;
 mod raw_cq;
 mod reentrancy;
@@ -72,6 +73,7 @@ fn main() -> std::process::ExitCode {
     local::register(&mut list);
     messages::register(&mut list);
     tagged::register(&mut list);
+    peek::register(&mut list);
     whose::register(&mut list);
     defects::register(&mut list);
     early_free::register(&mut list);

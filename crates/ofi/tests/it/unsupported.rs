@@ -9,6 +9,7 @@ const V1_17: Version = Version::new(1, 17);
 const V2_0: Version = Version::new(2, 0);
 const ALL: (Version, Option<Version>) = (V1_17, None);
 const SINCE_2: (Version, Option<Version>) = (V2_0, None);
+const BEFORE_2: (Version, Option<Version>) = (V1_17, Some(V2_0));
 
 const fn no(
     case: &'static str,
@@ -32,9 +33,27 @@ const NO_RMA: &str = "sm2 has no remote memory";
 const NO_ATOMICS: &str =
     "tcp by itself has no atomic operations, and sm2 only what needs remote memory";
 
+const PEEK_RECEIVES: &str = "a peek receives the message (quirk 4)";
+const CLAIMS_CORRUPT: &str = "claims of messages corrupt memory (quirk 28)";
+
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("peek::nothing_to_find", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::found_and_received", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::segments_are_not_claimed", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::claimed_and_received", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::claimed_in_any_order", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::discarded_by_drop", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::claims_dropped_in_flight", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::closed_with_discards_in_flight", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::claimed_into_too_little", "shm", BEFORE_2, PEEK_RECEIVES),
+    no("peek::claimed_and_received", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
+    no("peek::claimed_in_any_order", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
+    no("peek::discarded_by_drop", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
+    no("peek::claims_dropped_in_flight", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
+    no("peek::closed_with_discards_in_flight", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
+    no("peek::claimed_into_too_little", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
     no("atomics::counted_up_by_many", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::vectors_and_flags", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::dropped_fetch_in_flight", "udp;ofi_rxd", ALL, FETCHES_CRASH),
