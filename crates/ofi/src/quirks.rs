@@ -51,9 +51,8 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
-    /// FI_DISCARD does not end the message: its sender waits for good, or the call does, or it reads
-    /// what it has freed.
-    DiscardFails,
+    /// Entries of a closed endpoint come after its queue was seen empty, whenever peers have looked.
+    EntriesComeLate,
     /// A claimed message corrupts memory when it is received.
     ClaimCorrupts,
     /// Claiming a message in segments leaves those behind that have arrived.
@@ -314,38 +313,6 @@ pub const QUIRKS: &[Quirk] = &[
     },
     Quirk {
         id: 27,
-        provider: "ofi_rxm",
-        from: V1_17,
-        until: None,
-        defect: Defect::DiscardFails,
-        text: "the sender of a long message that is discarded waits for good",
-    },
-    Quirk {
-        id: 27,
-        provider: "sm2",
-        from: V1_17,
-        until: None,
-        defect: Defect::DiscardFails,
-        text: "discarding a message hangs, or its sender waits for good",
-    },
-    Quirk {
-        id: 27,
-        provider: "tcp",
-        from: V2_0,
-        until: None,
-        defect: Defect::DiscardFails,
-        text: "discarding a message can end the connection that it came by",
-    },
-    Quirk {
-        id: 27,
-        provider: "shm",
-        from: V1_17,
-        until: None,
-        defect: Defect::DiscardFails,
-        text: "a message that is discarded is looked at after it was freed, and its sender waits for good",
-    },
-    Quirk {
-        id: 28,
         provider: "ofi_rxd",
         from: V1_17,
         until: None,
@@ -353,13 +320,22 @@ pub const QUIRKS: &[Quirk] = &[
         text: "receiving a claimed message frees it twice where others were claimed besides",
     },
     Quirk {
-        id: 29,
+        id: 28,
         provider: "ofi_rxm",
         from: V1_17,
         until: Some(V2_0),
         defect: Defect::SegmentsUnclaimable,
         text: "a claim takes the first segment of a message of 17 to 128 KiB; the others that are there \
                stay, and are found as messages of their own",
+    },
+    Quirk {
+        id: 29,
+        provider: "sm2",
+        from: V2_0,
+        until: None,
+        defect: Defect::EntriesComeLate,
+        text: "a send whose endpoint has closed ends when its peer has read the message, in the queue of \
+               whichever endpoint has its place by then",
     },
 ];
 

@@ -123,8 +123,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let limits = Limits::of(&info);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
-        let discards = quirk(info.provider(), Defect::DiscardFails).is_none();
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, discards);
+        let by_flag = info.domain().mr_mode().contains(crate::MrMode::LOCAL);
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, by_flag);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);

@@ -161,6 +161,10 @@ impl<T: Threading> Core<T> {
         if limbo {
             // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
             let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
+            if quirks::quirk(self.info.provider(), Defect::EntriesComeLate).is_some() {
+                // There is no telling when: the slots stay for good.
+                std::mem::forget(Arc::clone(&claim));
+            }
             for queue in queues {
                 queue.hold().claim(Arc::clone(&claim));
             }

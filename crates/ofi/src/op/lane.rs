@@ -39,8 +39,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
-    /// Whether a claimed message can be let go of by `FI_DISCARD`.
-    pub(crate) discards: bool,
+    /// Whether a claimed message is let go of by `FI_DISCARD`.
+    pub(crate) discards_by_flag: bool,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
     /// against ABA in the high half. 0 if there is none.
     free: T::Word,
@@ -74,14 +74,14 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
-        discards: bool,
+        discards_by_flag: bool,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
             overflow,
-            discards,
+            discards_by_flag,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),

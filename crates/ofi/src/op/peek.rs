@@ -3,8 +3,9 @@
 //!
 //! A claimed message is named by the context that it was claimed under (rule B34), so its slot stays
 //! away from then on: in a [`Claimed`], later in the receive that takes it. Where nobody takes it, the
-//! message is discarded under the same context; on providers whose `FI_DISCARD` does not do (quirk
-//! 27), it is received into the room that belongs to nobody (`op::overflow`).
+//! message is received into the room that belongs to nobody (`op::overflow`). `FI_DISCARD` is for
+//! providers that want all memory registered: on rxm it leaves the senders of long messages waiting, on
+//! sm2 it hangs, on tcp it can end the connection.
 //!
 //! # Safety
 //!
@@ -30,7 +31,7 @@ use super::{
     slot::Slot,
 };
 use crate::{
-    Access, Address, Errno, Error, Result,
+    Access, Address, Errno, Error, Progress, Result,
     buf::{Buf, BufMut, Segments},
     endpoint::Core,
     error::Needs,
@@ -133,10 +134,23 @@ impl<'ep, T: Threading> PeekOp<'ep, T> {
     #[doc(alias = "FI_CLAIM")]
     pub fn claim(self) -> ClaimOp<'ep, T> {
         let Operation { core, verb: PeekVerb(what), to, mut fault, .. } = self.0;
-        if quirk(core.info.provider(), Defect::ClaimCorrupts).is_some() {
+        let provider = core.info.provider();
+        let unsupported = |hint| {
             let error = Error::unsupported("fi_trecvmsg", Needs::Property("claims of messages"));
-            fault = fault.or(Some(error.hint("look, and receive the message by its tag")));
-        } else if !core.lane().discards {
+            Some(error.hint(hint))
+        };
+        let one_thread = !T::SHARED && core.info.domain().data_progress() == Progress::Manual;
+        if quirk(provider, Defect::ClaimCorrupts).is_some() {
+            fault = fault.or_else(|| unsupported("look, and receive the message by its tag"));
+        } else if core.info.core_provider() == "sockets" && !one_thread {
+            // It frees the message when it is received, while the thread that delivered it may still
+            // look at it.
+            fault = fault.or_else(|| {
+                unsupported(
+                    "ask for manual progress and a confined domain: no thread but yours then",
+                )
+            });
+        } else if !core.lane().discards_by_flag {
             // What is not wanted in the end is received there.
             fault = fault.or(Overflow::get().err());
         }
@@ -176,7 +190,7 @@ impl<'ep, T: Accepts<()>> ClaimOp<'ep, T> {
 }
 
 impl<'ep, T: Threading> ClaimOp<'ep, T> {
-    /// A look at what would be claimed, where not every message can be (quirk 29).
+    /// A look at what would be claimed, where not every message can be (quirk 28).
     fn look_first(&self) -> Option<PeekOp<'ep, T>> {
         let Operation { core, verb: PeekVerb(what), to, ref fault, .. } = self.0;
         quirk(core.info.provider(), Defect::SegmentsUnclaimable)?;
@@ -368,7 +382,7 @@ pub(crate) unsafe fn home_orphan<T: Threading>(slot: &Slot<T>, keeps: bool) {
 unsafe fn discard<T: Threading>(slot: &Slot<T>) {
     // SAFETY: the slot is away, so its lane exists; its claim has ended well.
     let (lane, found) = unsafe { (slot.lane.as_ref(), slot.outcome()) };
-    let (flags, room) = match (lane.discards, Overflow::get()) {
+    let (flags, room) = match (lane.discards_by_flag, Overflow::get()) {
         (true, _) => (ofi_sys::FI_CLAIM | ofi_sys::FI_DISCARD, Nowhere(None)),
         (false, Ok(room)) => (ofi_sys::FI_CLAIM, Nowhere(Some((room, found.len)))),
         // `claim` saw that there is such room.

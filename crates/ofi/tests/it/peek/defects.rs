@@ -4,14 +4,13 @@ use std::{ffi::c_void, ptr::null_mut};
 
 use ofi::{Caps, Connectionless, Defect, Errno, RawRead, quirk};
 
-use super::SIZES;
 use crate::{
     harness::{LIMIT, List, Mode, Parent, Peer, Stop, Target, Verdict, cases},
     whose::{Context, Two},
 };
 
 pub fn register(list: &mut List) {
-    cases!(list, rdm: quirk_27_discard_fails quirk_28_claim_corrupts);
+    cases!(list, rdm: quirk_27_claim_corrupts);
 }
 
 /// The case in a process of its own must end well, unless the table says that it does not.
@@ -91,36 +90,8 @@ fn open<T: Mode>(t: &Target) -> Result<Two<T>, Stop> {
     Ok(two)
 }
 
-/// Defect 27: `FI_DISCARD` does not end what was claimed.
-fn quirk_27_discard_fails<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    let claims =
-        quirk(&t.provider, Defect::ClaimCorrupts).or(quirk(&t.provider, Defect::PeekReceives));
-    if claims.is_some() {
-        return Ok(());
-    }
-    if Parent::role().is_none() {
-        return shown(quirk(&t.provider, Defect::DiscardFails).is_some());
-    }
-    let two = open::<T>(t)?;
-    let mut seen = Vec::new();
-    for _ in 0..3 {
-        for len in SIZES {
-            let sent = send(&two, &mut seen, len, 1);
-            let found = claim(&two, &mut seen, 1);
-            receive(&two, &mut [], 1, found, ofi_sys::FI_CLAIM | ofi_sys::FI_DISCARD);
-            assert!(ended(&two, &mut seen, &[found, sent]));
-            let (next, room) = (context(), vec![0; 64].leak());
-            let sent = send(&two, &mut seen, 64, 2);
-            receive(&two, room, 2, next, 0);
-            assert!(ended(&two, &mut seen, &[next, sent]));
-            assert_eq!(room, [7; 64]);
-        }
-    }
-    std::process::exit(0)
-}
-
-/// Defect 28: rxd frees what was claimed twice.
-fn quirk_28_claim_corrupts<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 27: rxd frees what was claimed twice.
+fn quirk_27_claim_corrupts<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     if quirk(&t.provider, Defect::PeekReceives).is_some() {
         return Ok(());
     }
