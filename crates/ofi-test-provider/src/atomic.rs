@@ -111,7 +111,10 @@ unsafe fn vectors(
 ) -> isize {
     // SAFETY: the caller's promise.
     let of = |list: Option<Values>| list.map_or(Vec::new(), |list| unsafe { list.pieces(kind.0) });
-    let [operands, compare, result] = lists.map(of);
+    let [mut operands, compare, result] = lists.map(of);
+    if kind.1 == FI_ATOMIC_READ {
+        operands.clear();
+    }
     let lists = lists.into_iter().flatten().map(Values::list).collect();
     let post = Post { ep, peer, pieces: operands, lists, context, flags, inject: false };
     post.go(act(remote, kind, compare, result))
@@ -162,7 +165,8 @@ calls! {
     readwrite(ep: Ep, buf: Buf, count: usize, desc: Room, result: Room, result_desc: Room, peer: u64,
               addr: u64, key: u64, ty: u32, op: u32, context: Room) = {
         let result = one(result, count, result_desc, ty);
-        let operands = if buf.is_null() { 0 } else { count * size(ty) };
+        // What is only read has no operand, whatever the pointer is.
+        let operands = if op == FI_ATOMIC_READ { 0 } else { count * size(ty) };
         Post::one(ep, peer, (buf, operands, desc), context)
             .go(act(vec![(addr, count, key)], (ty, op), Vec::new(), result))
     };

@@ -1,4 +1,5 @@
-//! Address vectors: names of endpoints, `ofitest://7`.
+//! Address vectors: names of endpoints, `ofitest://4711:7`. The first number is the process: others are
+//! never reached.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +46,14 @@ static OPS: fi_ops_av = fi_ops_av {
 
 /// The name of an endpoint, with its NUL.
 pub(crate) fn name(number: u64) -> Vec<u8> {
-    format!("ofitest://{number}\0").into_bytes()
+    format!("ofitest://{}:{number}\0", std::process::id()).into_bytes()
+}
+
+/// The number of the endpoint with this name; 0 if it is another process's.
+fn number(name: &str) -> Option<u64> {
+    let (process, number) = name.strip_prefix("ofitest://")?.split_once(':')?;
+    let (process, number): (u32, u64) = (process.parse().ok()?, number.parse().ok()?);
+    Some(if process == std::process::id() { number } else { 0 })
 }
 
 /// Copies what `fi_getname` and `fi_av_lookup` tell.
@@ -101,9 +109,7 @@ unsafe extern "C" fn insert(
     for i in 0..count {
         // SAFETY: of this form it is an array of C strings (fi_av.3).
         let text = unsafe { CStr::from_ptr(addr.cast::<*const c_char>().add(i).read()) };
-        let text = text.to_string_lossy();
-        let number = text.strip_prefix("ofitest://").and_then(|number| number.parse().ok());
-        let at = match number {
+        let at = match number(&text.to_string_lossy()) {
             Some(number) => {
                 av.entries.insert(av.next, number);
                 av.next += 1;

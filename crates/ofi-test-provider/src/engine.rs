@@ -19,6 +19,8 @@ pub(crate) struct Message {
     bytes: Vec<u8>,
 }
 
+/// Longer messages stay with their senders until there is a receive.
+const BUFFERED: usize = 1 << 16;
 /// Rounds for which a batch may stay open.
 const PATIENCE: u32 = 64;
 
@@ -32,52 +34,55 @@ impl World {
                 broken("B31", "FI_MORE was said, and nothing more came");
             }
         }
-        let mut numbers = Vec::with_capacity(self.ops.len());
+        let (mut receives, mut others) = (Vec::new(), Vec::new());
         for op in self.ops.values() {
             if self.eps[&op.ep].domain == domain {
                 op.check(&demand);
                 if op.waits() && !op.is_never() {
-                    numbers.push((op.number, op.ep, op.receives()));
+                    match op.to() {
+                        None => receives.push(op.number),
+                        Some(to) => others.push((op.number, op.ep, to)),
+                    }
                 }
             }
         }
-        // Messages of one endpoint do not overtake each other.
-        let mut stopped: Vec<usize> = Vec::new();
-        for (number, ep, receives) in numbers {
+        // What has arrived is older than what comes in this round.
+        for number in receives {
+            self.look(number);
+        }
+        // What goes from one endpoint to another does not overtake.
+        let mut stopped: Vec<(usize, u64)> = Vec::new();
+        for (number, ep, to) in others {
             let begun = self.eps[&ep].more.is_none_or(|first| number < first);
-            if !receives {
-                if stopped.contains(&ep) || !begun {
-                    continue;
-                }
-                if !self.plan.moves() {
-                    stopped.push(ep);
-                    continue;
-                }
+            if !begun || stopped.contains(&(ep, to)) {
+                continue;
             }
-            // A message of this round may have ended it.
-            if self.ops.get(&number).is_some_and(Op::waits) {
-                self.run(number);
+            if !self.plan.moves() || !self.run(number) {
+                stopped.push((ep, to));
             }
         }
     }
 
-    /// Tries to do an operation.
-    fn run(&mut self, number: u64) {
+    /// Whether there is a message for a receive.
+    fn look(&mut self, number: u64) {
+        let op = &self.ops[&number];
+        let waiting = &mut self.eps.get_mut(&op.ep).expect("it is there").unexpected;
+        let fitting = waiting.iter().position(|message| fits(&op.act, message));
+        if let Some(message) = fitting.and_then(|i| waiting.remove(i)) {
+            self.receive(number, message);
+        }
+    }
+
+    /// Tries to do an operation that is no receive. `false` if it has to wait.
+    fn run(&mut self, number: u64) -> bool {
         let op = &self.ops[&number];
         let (at, act) = (op.ep, op.act.clone());
         let fails = op.fate == Fate::Fails;
         let demand = self.domains[&self.eps[&at].domain].demand;
         let failed = |err| Outcome { err, ..Outcome::default() };
-        if let Act::Recv { .. } = act {
-            let waiting = &mut self.eps.get_mut(&at).expect("it is there").unexpected;
-            let fitting = waiting.iter().position(|message| fits(&act, message));
-            if let Some(message) = fitting.and_then(|i| waiting.remove(i)) {
-                self.receive(number, message);
-            }
-            return;
-        }
         if fails {
-            return self.finish(number, failed(FI_EIO));
+            self.finish(number, failed(FI_EIO));
+            return true;
         }
         // SAFETY: it has not ended.
         let bytes = unsafe { op.bytes(&demand) };
@@ -86,7 +91,7 @@ impl World {
             found.map(|(at, _)| *at)
         };
         let outcome = match act {
-            Act::Recv { .. } => unreachable!("done above"),
+            Act::Recv { .. } => unreachable!("a receive"),
             Act::Nothing => Outcome { flags: FI_COLLECTIVE, ..Outcome::default() },
             Act::Send { to, tag, data } => match peer(self, to) {
                 None => failed(FI_EHOSTUNREACH),
@@ -94,19 +99,29 @@ impl World {
                     let from = self.eps[&at].number;
                     let prefix = demand.prefix();
                     let bytes = bytes[prefix.min(bytes.len())..].to_vec();
-                    self.deliver(to, Message { from, tag, data, bytes });
+                    let long = bytes.len() > BUFFERED;
+                    let message = Message { from, tag, data, bytes };
+                    match self.receiver(to, &message) {
+                        Some(receive) => self.receive(receive, message),
+                        None if long => return false,
+                        None => {
+                            let to = self.eps.get_mut(&to).expect("it is there");
+                            to.unexpected.push_back(message);
+                        }
+                    }
                     let way = if tag.is_some() { FI_TAGGED } else { FI_MSG };
                     Outcome { flags: FI_SEND | way, ..Outcome::default() }
                 }
             },
             Act::Write { to, ref remote, data } => {
                 let Some(to) = peer(self, to) else {
-                    return self.finish(number, failed(FI_EHOSTUNREACH));
+                    self.finish(number, failed(FI_EHOSTUNREACH));
+                    return true;
                 };
                 let receive = match data {
                     Some(_) if demand.demands(FI_RX_CQ_DATA) => {
                         // It waits for a receive.
-                        let Some(receive) = self.any_receive(to) else { return };
+                        let Some(receive) = self.any_receive(to) else { return false };
                         Some(receive)
                     }
                     _ => None,
@@ -114,7 +129,10 @@ impl World {
                 let mut left = &bytes[..];
                 for piece in remote {
                     match self.remote(at, to, *piece, FI_REMOTE_WRITE) {
-                        Err(err) => return self.finish(number, failed(err)),
+                        Err(err) => {
+                            self.finish(number, failed(err));
+                            return true;
+                        }
                         Ok(list) => {
                             let (now, rest) = left.split_at(piece.1.min(left.len()));
                             // SAFETY: of an open region that permits it.
@@ -131,12 +149,16 @@ impl World {
             }
             Act::Read { to, ref remote } => {
                 let Some(to) = peer(self, to) else {
-                    return self.finish(number, failed(FI_EHOSTUNREACH));
+                    self.finish(number, failed(FI_EHOSTUNREACH));
+                    return true;
                 };
                 let mut got = Vec::new();
                 for piece in remote {
                     match self.remote(at, to, *piece, FI_REMOTE_READ) {
-                        Err(err) => return self.finish(number, failed(err)),
+                        Err(err) => {
+                            self.finish(number, failed(err));
+                            return true;
+                        }
                         // SAFETY: of an open region that permits it.
                         Ok(list) => got.extend(unsafe { gather(&list) }),
                     }
@@ -149,7 +171,8 @@ impl World {
             }
             Act::Atomic { to, ref remote, kind, ref compare, ref result } => {
                 let Some(to) = peer(self, to) else {
-                    return self.finish(number, failed(FI_EHOSTUNREACH));
+                    self.finish(number, failed(FI_EHOSTUNREACH));
+                    return true;
                 };
                 let access = match (result.is_empty(), kind.1 == FI_ATOMIC_READ) {
                     (true, _) => FI_REMOTE_WRITE,
@@ -159,7 +182,10 @@ impl World {
                 let mut list = Vec::new();
                 for piece in remote {
                     match self.remote(at, to, *piece, access) {
-                        Err(err) => return self.finish(number, failed(err)),
+                        Err(err) => {
+                            self.finish(number, failed(err));
+                            return true;
+                        }
                         Ok(more) => list.extend(more),
                     }
                 }
@@ -175,6 +201,7 @@ impl World {
             }
         };
         self.finish(number, outcome);
+        true
     }
 
     /// The first receive for plain messages that has none.
@@ -188,17 +215,11 @@ impl World {
         self.ops.values().find(free).map(|op| op.number)
     }
 
-    /// A message arrives.
-    fn deliver(&mut self, ep: usize, message: Message) {
+    /// The first receive for a message.
+    fn receiver(&self, ep: usize, message: &Message) -> Option<u64> {
         let wants =
-            |op: &&Op| op.ep == ep && op.waits() && !op.is_never() && fits(&op.act, &message);
-        match self.ops.values().find(wants).map(|op| op.number) {
-            Some(number) => self.receive(number, message),
-            None => {
-                let ep = self.eps.get_mut(&ep).expect("it is there");
-                ep.unexpected.push_back(message);
-            }
-        }
+            |op: &&Op| op.ep == ep && op.waits() && !op.is_never() && fits(&op.act, message);
+        self.ops.values().find(wants).map(|op| op.number)
     }
 
     /// A receive gets its message.

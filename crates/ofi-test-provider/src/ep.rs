@@ -182,6 +182,9 @@ unsafe extern "C" fn setopt(
     value: *const c_void,
     len: usize,
 ) -> c_int {
+    if level != FI_OPT_ENDPOINT || name != FI_OPT_MIN_MULTI_RECV {
+        return -FI_ENOPROTOOPT;
+    }
     let mut world = world();
     // SAFETY: the value is as long as it says.
     let (bytes, text) = unsafe {
@@ -201,7 +204,11 @@ unsafe extern "C" fn getopt(
     len: *mut usize,
 ) -> c_int {
     let mut world = world();
-    match object!(world.eps, fid).options.get(&name) {
+    // The smallest room that a message may need.
+    let least = 64_usize.to_ne_bytes();
+    let options = &object!(world.eps, fid).options;
+    let known = (name == FI_OPT_MIN_MULTI_RECV).then_some(&least[..]);
+    match options.get(&name).map(Vec::as_slice).or(known) {
         // SAFETY: the caller's promise.
         Some(bytes) => unsafe { av::tell(bytes, value, len) },
         None => -FI_ENOPROTOOPT,

@@ -23,7 +23,7 @@ const SUPPORTED: u64 = TRANSFERS
     | FI_LOCAL_COMM
     | FI_COLLECTIVE;
 
-pub(crate) const MAX_MESSAGE: usize = 1 << 20;
+pub(crate) const MAX_MESSAGE: usize = 1 << 26;
 pub(crate) const INJECT: usize = 64;
 pub(crate) const IOV_LIMIT: usize = 8;
 pub(crate) const RMA_IOV_LIMIT: usize = 3;

@@ -110,6 +110,18 @@ impl Op {
         self.fate == Fate::Never
     }
 
+    /// The endpoint that it goes to; none for a receive.
+    pub(crate) fn to(&self) -> Option<u64> {
+        match self.act {
+            Act::Recv { .. } => None,
+            Act::Send { to, .. }
+            | Act::Write { to, .. }
+            | Act::Read { to, .. }
+            | Act::Atomic { to, .. } => Some(to),
+            Act::Nothing => Some(0),
+        }
+    }
+
     /// Whether it is still to be done.
     pub(crate) fn waits(&self) -> bool {
         self.done.is_none()
@@ -214,7 +226,7 @@ impl Op {
                 self.bytes(demand);
             } else if outcome.err == 0 || outcome.err == FI_ETRUNC {
                 scatter(self.written(), &self.got);
-            } else {
+            } else if outcome.err != FI_ECANCELED {
                 // What is in memory that an operation has failed with is anybody's guess.
                 self.written().iter().for_each(|p| scatter(&[*p], &vec![0xEE; p.len]));
             }
