@@ -1,9 +1,6 @@
 //! Memory of the caller's: pieces of it, and what is read and written there.
 
-use std::{
-    ffi::c_void,
-    hash::{Hash, Hasher},
-};
+use std::ffi::c_void;
 
 use ofi_sys::{fi_ioc, iovec};
 
@@ -94,7 +91,10 @@ pub(crate) unsafe fn scatter(pieces: &[Piece], mut bytes: &[u8]) {
 
 /// A word that says whether bytes are what they were.
 pub(crate) fn sum(bytes: &[u8]) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
+    let mix =
+        |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let words = bytes.chunks_exact(8);
+    let rest =
+        words.remainder().iter().fold(bytes.len() as u64, |sum, byte| mix(sum, (*byte).into()));
+    words.map(|word| u64::from_ne_bytes(word.try_into().expect("8 bytes"))).fold(rest, mix)
 }

@@ -127,6 +127,11 @@ impl Op {
         self.done.is_none()
     }
 
+    /// Whether its pieces are read from.
+    pub(crate) fn sends(&self) -> bool {
+        !matches!(self.act, Act::Recv { .. } | Act::Read { .. })
+    }
+
     /// The memory that it writes to.
     pub(crate) fn written(&self) -> &[Piece] {
         match &self.act {
@@ -194,7 +199,7 @@ impl Op {
         }
     }
 
-    /// The bytes that it sends.
+    /// The bytes that it sends; none where it brings some.
     ///
     /// # Safety
     ///
@@ -202,6 +207,9 @@ impl Op {
     pub(crate) unsafe fn bytes(&self, demand: &Demand) -> Vec<u8> {
         if let Some(own) = &self.own {
             return own.clone();
+        }
+        if !self.sends() {
+            return Vec::new();
         }
         // SAFETY: the caller's promise.
         let bytes = unsafe { gather(&self.pieces) };
@@ -221,10 +229,9 @@ impl Op {
         let Some(outcome) = self.done else { return };
         // SAFETY: the caller's promise: until now the memory is lent.
         unsafe {
-            if self.written().is_empty() {
-                // Looks at it.
-                self.bytes(demand);
-            } else if outcome.err == 0 || outcome.err == FI_ETRUNC {
+            // Looks at it.
+            self.bytes(demand);
+            if outcome.err == 0 || outcome.err == FI_ETRUNC {
                 scatter(self.written(), &self.got);
             } else if outcome.err != FI_ECANCELED {
                 // What is in memory that an operation has failed with is anybody's guess.

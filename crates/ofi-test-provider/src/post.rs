@@ -149,7 +149,7 @@ impl World {
                 // Its header.
                 scatter(&op.pieces[..1], &vec![0xC3; demand.prefix()]);
             }
-            if op.written().is_empty() {
+            if op.sends() {
                 let bytes = gather(&op.pieces);
                 op.sum = sum(&bytes);
                 op.own = copied.then_some(bytes);

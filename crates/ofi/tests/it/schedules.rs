@@ -477,14 +477,13 @@ impl<T: Buffers> Schedule<'_, T> {
             }
             _ => {
                 let _ = self.queues[self.rng.usize(..self.queues.len())].progress();
+                let (here, there) = self.under_way();
+                if here < there {
+                    return fail(&format!("{here} in flight, {there} with the provider"));
+                }
             }
         }
-        let (here, there) = self.under_way();
-        if here < there {
-            fail(&format!("{here} in flight, {there} with the provider"))
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     /// Operations in flight, as the endpoints count them, and as the provider does.
@@ -506,9 +505,11 @@ impl<T: Buffers> Schedule<'_, T> {
             let ended = Probe::get().counts().ended;
             quiet = if ended == last { quiet + 1 } else { 0 };
             last = ended;
-            let (here, there) = self.under_way();
-            if quiet >= QUIET && here == there {
-                return Ok(());
+            if quiet >= QUIET {
+                let (here, there) = self.under_way();
+                if here == there {
+                    return Ok(());
+                }
             }
         }
         let (here, there) = self.under_way();
