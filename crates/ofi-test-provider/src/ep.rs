@@ -8,7 +8,7 @@ use std::{
 use ofi_sys::*;
 
 use crate::{
-    atomic, av,
+    atomic, av, collective,
     domain::basics,
     engine::Message,
     op::Outcome,
@@ -92,7 +92,7 @@ pub(crate) unsafe extern "C" fn open(
         rma: offered(caps, FI_RMA, &post::RMA),
         tagged: offered(caps, FI_TAGGED, &post::TAGGED),
         atomic: offered(caps, FI_ATOMIC, &atomic::OPS),
-        collective: std::ptr::null_mut(),
+        collective: offered(caps, FI_COLLECTIVE, &collective::OPS),
     });
     let number = world.number();
     let domain = domain as usize;

@@ -43,6 +43,7 @@ use ofi_sys::*;
 mod atomic;
 mod av;
 mod cntr;
+mod collective;
 mod config;
 mod cq;
 mod domain;

@@ -433,18 +433,35 @@ fn written_down(t: &Target) -> Verdict {
         assert_eq!(ofi_sys::fi_close(mr.cast()), 0);
     }
     let records = probe.records();
-    let memory = memory as usize;
+    let base = memory as usize;
     assert_eq!(
         records,
         [
             format!(
-                "mr_regattr iov({memory:#x},64) access={:#x} offset=0 requested_key=0x77 \
+                "mr_regattr iov({base:#x},64) access={:#x} offset=0 requested_key=0x77 \
                  auth_key=736563726574 iface=1 device=3 page_size=0 base_mr=0x0 sub_mr_cnt=0 \
                  flags=0x0",
                 ofi_sys::FI_REMOTE_READ
             ),
-            format!("mr_refresh iov({memory:#x},64) flags=0x0"),
+            format!("mr_refresh iov({base:#x},64) flags=0x0"),
         ]
     );
-    Ok(())
+    drop(p);
+    let p = Pair::<Rdm, Shared>::open(t, Caps::MSG | Caps::COLLECTIVE)?;
+    let (ep, none) = (p.a.as_raw(), std::ptr::null_mut());
+    let (u32s, sum) = (ofi_sys::FI_UINT32, ofi_sys::FI_SUM);
+    let there = memory.wrapping_add(32).cast();
+    // SAFETY: the memory is leaked, and nothing reads it.
+    let status = unsafe {
+        let (from, context) = (memory.cast(), context());
+        ofi_sys::fi_reduce(ep, from, 4, none, there, none, 7, 8, u32s, sum, 0, context)
+    };
+    assert_eq!(status, 0);
+    let expected = format!(
+        "reduce buf={base:#x} count=0x4 desc=0x0 result={there:p} result_desc=0x0 coll_addr=0x7 \
+         root_addr=0x8 datatype={u32s:#x} op={sum:#x} flags=0x0"
+    );
+    assert_eq!(probe.records(), [expected]);
+    // The entry would name no operation of the endpoint's: it is not to be read.
+    std::process::exit(0)
 }

@@ -243,7 +243,6 @@ fn fail(what: &str) -> Verdict {
 struct Seen(HashSet<u64>);
 
 impl Seen {
-    #[expect(clippy::unnecessary_wraps, clippy::needless_pass_by_value, reason = "as `received`")]
     fn sent<O>(&mut self, _: O, buffer: &impl Back) -> Verdict {
         buffer.check();
         Ok(())
