@@ -236,7 +236,7 @@ where
 }
 
 /// What is not served is not offered, and not opened where it is insisted on.
-// rule: B10, D7, M8, M9
+// rule: D7
 fn refused(t: &Target) -> Verdict {
     let error = t.hints(Caps::MSG).query().expect_err("it was not offered");
     assert_eq!(*error.kind(), ErrorKind::NotFound);
