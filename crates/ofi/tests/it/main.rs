@@ -13,6 +13,8 @@
 //! - `OFI_TEST_TIMEOUT=N`: multiplies every case's time limit by N (sanitizers, valgrind).
 //! - `OFI_TEST_RUNNER="valgrind -q"`: what every child process is started under.
 //! - `OFI_TEST_ONLY=ops,cm::peer_killed`: only cases whose names begin so.
+//! - `OFI_TEST_PROVIDER=…/libofitest_fi.so`: the provider for tests, which cargo builds otherwise.
+//! - `OFI_TEST_SCHEDULES=100000`: so many random schedules over that provider.
 //! - `OFI_TEST_POISON=0`: without the allocator that finds writes to freed memory (`harness/poison.rs`).
 
 #![allow(unreachable_pub, reason = "a program has no public interface")]
@@ -35,6 +37,7 @@ mod leaks;
 mod local;
 mod messages;
 mod mr;
+mod obedience;
 mod ops;
 mod options;
 mod peek;
@@ -42,6 +45,7 @@ mod queues;
 mod raw_cq;
 mod reentrancy;
 mod rma;
+mod schedules;
 mod sequences;
 mod stopped;
 mod tagged;
@@ -77,5 +81,8 @@ fn main() -> std::process::ExitCode {
     whose::register(&mut list);
     defects::register(&mut list);
     early_free::register(&mut list);
+    schedules::register(&mut list);
+    // Takes cases of the others.
+    obedience::register(&mut list);
     harness::main(list)
 }

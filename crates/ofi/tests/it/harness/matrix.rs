@@ -65,8 +65,8 @@ pub(super) struct Unsupported {
 pub struct Target {
     pub provider: String,
     pub kind: EndpointType,
-    threading: &'static str,
-    hints: Vec<(String, String)>,
+    pub(super) threading: &'static str,
+    pub(super) hints: Vec<(String, String)>,
 }
 
 impl Target {
