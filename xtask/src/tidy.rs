@@ -35,6 +35,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "src/op/",
     "src/params.rs",
     "src/passive.rs",
+    "src/poll.rs",
     "src/raw_cq.rs",
     "src/sync.rs",
     "src/threading.rs",

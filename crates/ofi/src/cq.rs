@@ -73,6 +73,8 @@ impl<T: Threading> Clone for CompletionQueue<T> {
 pub(crate) struct CqOpen<T: Threading> {
     pub(crate) core: Arc<CqCore<T>>,
     pub(crate) size: usize,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
     /// Closed in `Drop`, before the domain that it holds.
     domain: Arc<DomainCore<T>>,
 }

@@ -134,6 +134,7 @@ mod object;
 mod op;
 mod params;
 mod passive;
+mod poll;
 mod quirks;
 mod raw_cq;
 mod sync;
@@ -181,6 +182,7 @@ pub use op::{
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
+pub use poll::{PollSet, Pollable, Ready};
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,

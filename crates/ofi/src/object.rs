@@ -42,6 +42,7 @@ fids! {
     fid_eq = "event queue";
     fid_cntr = "counter";
     fid_mr = "memory region";
+    fid_poll = "poll set";
 }
 
 /// An open object. Closed once: by [`Owned::close`], or when dropped; never tried again (rule L2).

@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     Caps, Domain,
     object::refuse_fork,
+    poll,
     quirks::{Defect, quirk},
 };
 
@@ -76,7 +77,8 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             0 => (info.tx().size() + info.rx().size()).clamp(64, 1 << 14),
             size => size,
         };
-        let (fid, fd) = self.open_fid(size, format)?;
+        let number = poll::next_number();
+        let (fid, fd) = self.open_fid(size, format, number)?;
         let shape = Shape {
             has_data,
             has_tag,
@@ -110,7 +112,8 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             parkers: Parkers::default(),
             fd_lost: AtomicBool::new(false),
         });
-        Ok(CompletionQueue(Arc::new(CqOpen { core, size, domain: Arc::clone(&self.domain.0) })))
+        let domain = Arc::clone(&self.domain.0);
+        Ok(CompletionQueue(Arc::new(CqOpen { core, size, number, domain })))
     }
 
     /// With a descriptor if that was wanted and the provider really gives one (rule W7: some open
@@ -119,9 +122,10 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         &self,
         size: usize,
         format: ofi_sys::fi_cq_format,
+        number: usize,
     ) -> Result<(Owned<fid_cq, T>, Option<RawFd>)> {
         if self.fd {
-            if let Ok(fid) = self.open_as(size, format, ofi_sys::FI_WAIT_FD) {
+            if let Ok(fid) = self.open_as(size, format, ofi_sys::FI_WAIT_FD, number) {
                 let mut fd: RawFd = -1;
                 // SAFETY: the queue is open and was opened with FI_WAIT_FD, so the command writes
                 // one int.
@@ -133,7 +137,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 }
             }
         }
-        Ok((self.open_as(size, format, ofi_sys::FI_WAIT_NONE)?, None))
+        Ok((self.open_as(size, format, ofi_sys::FI_WAIT_NONE, number)?, None))
     }
 
     fn open_as(
@@ -141,6 +145,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         size: usize,
         format: ofi_sys::fi_cq_format,
         wait: ofi_sys::fi_wait_obj,
+        number: usize,
     ) -> Result<Owned<fid_cq, T>> {
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_cq_attr>::zeroed() };
@@ -155,7 +160,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 self.domain.0.as_ptr(),
                 attr.as_ptr(),
                 &raw mut fid,
-                std::ptr::null_mut(),
+                poll::as_context(number),
             )
         };
         check(i64::from(status), "fi_cq_open")?;

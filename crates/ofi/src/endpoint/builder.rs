@@ -110,7 +110,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
-        let (fid, info) = Setup {
+        let setup = Setup {
             domain: &self.domain,
             info: &self.info,
             kind: K::TYPE,
@@ -118,8 +118,18 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues: &queues,
             counters: &self.counters,
             options: &self.options,
-        }
-        .open_for(handle, bind)?;
+        };
+        let (fid, info) = {
+            // Until it is enabled nobody may drive what it is bound to: most providers walk the endpoints
+            // that are bound to a queue, and look into what only an enabled one has. In the order in which
+            // closing takes these locks.
+            let mut ordered = [&*transmit.0.core, &*receive.0.core];
+            ordered.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            let one = std::ptr::eq(ordered[0], ordered[1]);
+            let _readers: Vec<_> =
+                ordered[usize::from(one)..].iter().map(|queue| queue.hold()).collect();
+            setup.open_for(handle, bind)?
+        };
         let limits = Limits::of(&info);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
@@ -217,6 +227,8 @@ impl<T: Threading> Setup<'_, T> {
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
+        // As for queues: reading a counter drives what is bound to it.
+        let _counters = self.counters.hold();
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());

@@ -19,6 +19,7 @@ use super::Core;
 use crate::{
     Error, Result,
     av::local,
+    counter,
     cq::{Deferred, LimboClaim},
     object::{count_leaked_operations, forked, report},
     op::{
@@ -126,6 +127,7 @@ impl<T: Threading> Core<T> {
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
+            let _counters = counter::hold(self.counters.iter().map(|counter| &**counter));
             lane.shut();
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);

@@ -35,6 +35,7 @@ const NO_ATOMICS: &str =
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("polls::counters_that_moved_are_told", "udp", ALL, NO_COUNTERS),
     no("atomics::counted_up_by_many", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::vectors_and_flags", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::dropped_fetch_in_flight", "udp;ofi_rxd", ALL, FETCHES_CRASH),
