@@ -96,9 +96,10 @@
 //! | for | see |
 //! |---|---|
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
-//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
+//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`PollSet`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
+//! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
@@ -107,7 +108,7 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, poll sets, multicast,
+//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, wait sets,
 //! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
@@ -153,8 +154,8 @@ pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
 pub use domain::Domain;
 pub use endpoint::{
-    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
-    RawEndpointBuilder, Rdm,
+    Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg,
+    MulticastGroup, MulticastJoin, MulticastJoinError, RawEndpoint, RawEndpointBuilder, Rdm,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;

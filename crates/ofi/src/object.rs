@@ -43,6 +43,7 @@ fids! {
     fid_cntr = "counter";
     fid_mr = "memory region";
     fid_poll = "poll set";
+    fid_mc = "multicast group";
 }
 
 /// An open object. Closed once: by [`Owned::close`], or when dropped; never tried again (rule L2).

@@ -51,6 +51,9 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// Joining a multicast group that fails is reported as done, and can be left no more, nor can its
+    /// endpoint be closed.
+    FailedJoinStays,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -304,6 +307,16 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::FetchesCrash,
         text: "the answer to a fetching or comparing atomic operation that is not acknowledged yet when \
                the next one comes is used after it was freed",
+    },
+    Quirk {
+        id: 27,
+        provider: "udp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailedJoinStays,
+        text: "a join that the system refuses, and every join of an endpoint that only sends, makes a \
+               group that cannot be closed, and so an endpoint that cannot be closed; the refusal is \
+               an ordinary FI_JOIN_COMPLETE, longer than others, with its errno below zero",
     },
 ];
 

@@ -7,12 +7,15 @@ use std::{
 };
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, counters::Counters,
-    options::Options, own_name,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits,
+    counters::Counters,
+    multicast::{self, Groups},
+    options::Options,
+    own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
-    ErrorKind, EventQueue, Info, Result,
+    ErrorKind, EventQueue, Info, OpFlags, Result,
     av::local,
     eq::mail::Handle,
     error::check,
@@ -152,6 +155,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             av: self.av.map(|av| av.0),
             counters: self.counters.into_cores(),
             domain: Arc::clone(domain),
+            groups: None,
             connection: None,
             info,
         })
@@ -173,12 +177,18 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
-    pub fn enable(self) -> Result<Endpoint<K, T>> {
+    pub fn enable(mut self) -> Result<Endpoint<K, T>> {
         if self.av.is_none() {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        self.make(&mut None, |_| Ok(())).map(Endpoint::from_core)
+        let events = self.eq.take();
+        if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.0.core.fabric, self.fabric())) {
+            return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
+        }
+        let mut core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
+        core.groups = events.map(|eq| Groups::new(eq.0));
+        Ok(Endpoint::from_core(core))
     }
 }
 
@@ -221,6 +231,11 @@ impl<T: Threading> Setup<'_, T> {
                 format!("the info describes a {} endpoint", self.info.endpoint_type()),
             )
             .hint("ask for the endpoint type in the hints"));
+        }
+        if self.info.tx().op_flags().contains(OpFlags::MULTICAST) {
+            // Every number of a peer would be taken for the address of a group, which is a pointer.
+            return Err(Error::invalid(NAME, "FI_MULTICAST among the info's op_flags")
+                .hint("send to a MulticastGroup: the flag goes with each message"));
         }
         self.counters.check(domain, self.info)?;
         let provider = self.info.provider();

@@ -65,6 +65,9 @@ impl<T: Threading> Core<T> {
         if left > 0 && crashes() {
             return Err(self.leak(left));
         }
+        if !self.leave_groups() {
+            return Err(self.leak(left));
+        }
         self.close_fid(queues, &closed, left)?;
         if let Some(av) = &self.av {
             av.detach(self.lane);
@@ -190,6 +193,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
         std::mem::forget(self.counters.clone());
+        self.leak_groups();
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );

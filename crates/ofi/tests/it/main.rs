@@ -35,6 +35,7 @@ mod leaks;
 mod local;
 mod messages;
 mod mr;
+mod multicast;
 mod ops;
 mod options;
 mod polls;
@@ -65,6 +66,7 @@ fn main() -> std::process::ExitCode {
     options::register(&mut list);
     polls::register(&mut list);
     mr::register(&mut list);
+    multicast::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
     counters::register(&mut list);

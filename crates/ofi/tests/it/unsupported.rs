@@ -34,7 +34,16 @@ const NO_ATOMICS: &str =
 
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
+const NO_GROUPS: &str = "sockets has no multicast";
+
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("defects::quirk_27_failed_join_stays", "sockets", ALL, NO_GROUPS),
+    no("multicast::sent_to_all_members", "sockets", ALL, NO_GROUPS),
+    no("multicast::left_and_joined_again", "sockets", ALL, NO_GROUPS),
+    no("multicast::groups_close_before_their_endpoints", "sockets", ALL, NO_GROUPS),
+    no("multicast::dropped_join", "sockets", ALL, NO_GROUPS),
+    no("multicast::refused_joins", "sockets", ALL, NO_GROUPS),
+    no("multicast::refused_sends", "sockets", ALL, NO_GROUPS),
     no("polls::counters_that_moved_are_told", "udp", ALL, NO_COUNTERS),
     no("atomics::counted_up_by_many", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::vectors_and_flags", "udp;ofi_rxd", ALL, FETCHES_CRASH),

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod matrix;
+mod network;
 mod peer;
 mod poison;
 mod process;
 mod rig;
 
 pub use matrix::{Kinds, Target};
+pub use network::{own_network, share_ports};
 pub use peer::{Parent, Peer};
 pub use process::{Detector, detector, rerun};
 pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, progress_until};
