@@ -96,7 +96,7 @@
 //! | for | see |
 //! |---|---|
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
-//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`PollSet`], [`MemoryRegion`] |
+//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`PollSet`], [`WaitSet`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
@@ -108,7 +108,7 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, wait sets,
+//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts,
 //! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
@@ -142,6 +142,7 @@ mod sync;
 mod threading;
 mod version;
 mod wait;
+mod wait_set;
 
 pub use attr::{
     AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
@@ -191,6 +192,7 @@ pub use raw_cq::{
 pub use threading::{Accepts, Confined, Shared, Threading};
 pub use version::{Version, version};
 pub use wait::block_on;
+pub use wait_set::WaitSet;
 
 /// The examples of the front page run, too.
 #[doc = include_str!("../../../README.md")]

@@ -44,6 +44,7 @@ fids! {
     fid_mr = "memory region";
     fid_poll = "poll set";
     fid_mc = "multicast group";
+    fid_wait = "wait set";
 }
 
 /// An open object. Closed once: by [`Owned::close`], or when dropped; never tried again (rule L2).

@@ -8,7 +8,8 @@ use std::{
 
 use super::*;
 use crate::{
-    Caps, Domain,
+    Caps, Domain, WaitSet,
+    error::Needs,
     object::refuse_fork,
     poll,
     quirks::{Defect, quirk},
@@ -21,6 +22,7 @@ pub struct CompletionQueueBuilder<T: Threading> {
     domain: Domain<T>,
     size: usize,
     fd: bool,
+    set: Option<WaitSet<T>>,
 }
 
 /// How entries look and how one waits for them.
@@ -36,7 +38,7 @@ pub(crate) struct Shape {
 
 impl<T: Threading> CompletionQueueBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        CompletionQueueBuilder { domain: domain.clone(), size: 0, fd: true }
+        CompletionQueueBuilder { domain: domain.clone(), size: 0, fd: true, set: None }
     }
 
     /// How many entries the queue holds. 0, the default, sizes it for one endpoint: all that its
@@ -55,11 +57,20 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         self
     }
 
+    /// Opens it in a wait set of the same fabric: it has no descriptor of its own then.
+    /// **Deprecated** by libfabric since 2.0.
+    #[doc(alias = "FI_WAIT_SET")]
+    pub fn wait_set(mut self, set: &WaitSet<T>) -> Self {
+        self.set = Some(set.clone());
+        self
+    }
+
     /// Opens the queue, in the smallest format that the domain's capabilities need.
     ///
     /// # Errors
     ///
-    /// What the provider says.
+    /// `Unsupported` where the provider's queues cannot be in a wait set (shm, sm2), `Invalid` for a set
+    /// of another fabric, what the provider says.
     #[doc(alias = "fi_cq_open")]
     pub fn open(self) -> Result<CompletionQueue<T>> {
         refuse_fork("fi_cq_open")?;
@@ -111,7 +122,11 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             stray: AtomicU64::new(0),
             parkers: Parkers::default(),
             fd_lost: AtomicBool::new(false),
+            set: self.set.as_ref().map(|set| Arc::clone(&set.0)),
         });
+        if let Some(set) = &self.set {
+            set.0.enter_completions(&core);
+        }
         let domain = Arc::clone(&self.domain.0);
         Ok(CompletionQueue(Arc::new(CqOpen { core, size, number, domain })))
     }
@@ -124,6 +139,14 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         format: ofi_sys::fi_cq_format,
         number: usize,
     ) -> Result<(Owned<fid_cq, T>, Option<RawFd>)> {
+        if let Some(set) = &self.set {
+            if !Arc::ptr_eq(&set.0.fabric, &self.domain.0.fabric) {
+                return Err(Error::invalid("fi_cq_open", "the wait set is of another fabric"));
+            }
+            let fid = self.open_as(size, format, ofi_sys::FI_WAIT_SET, number);
+            let fid = fid.map_err(|error| error.absent(Needs::Property("queues in wait sets")))?;
+            return Ok((fid, None));
+        }
         if self.fd {
             if let Ok(fid) = self.open_as(size, format, ofi_sys::FI_WAIT_FD, number) {
                 let mut fd: RawFd = -1;
@@ -152,6 +175,9 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         attr.as_mut().size = size;
         attr.as_mut().format = format;
         attr.as_mut().wait_obj = wait;
+        if let Some(set) = &self.set {
+            attr.as_mut().wait_set = set.0.as_ptr();
+        }
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open; the attributes are whole and not NULL (NULL crashes some
         // providers, fault 15); `fid` receives the queue.
@@ -204,6 +230,7 @@ impl CqCore<Shared> {
             stray: AtomicU64::new(0),
             fd_lost: AtomicBool::new(false),
             parkers: Parkers::default(),
+            set: None,
         })
     }
 }

@@ -1,18 +1,20 @@
-//! Poll sets: what they tell of, what they keep open.
+//! Poll sets and wait sets: what they tell of, what they keep open.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ofi::{
-    BindFlags, Caps, CloseError, CompletionQueue, Connectionless, Counter, Endpoint, ErrorKind,
-    PollSet, Ready, Shared, Threading,
+    BindFlags, Caps, CloseError, CompletionQueue, Connectionless, Counter, Defect, Endpoint,
+    ErrorKind, PollSet, Ready, Shared, Threading, WaitObject, WaitSet, quirk,
 };
 
 use crate::harness::{
-    LIMIT, List, Mode, Pair, Rig, Stop, Target, Verdict, cases, pattern, progress_until,
+    LIMIT, List, Mode, Pair, Parent, Rig, Stop, Target, Verdict, cases, own_network, pattern,
+    progress_until,
 };
+use crate::whose::shown;
 
 pub fn register(list: &mut List) {
     cases!(list, connectionless:
@@ -21,6 +23,13 @@ pub fn register(list: &mut List) {
         what_is_in_a_set_stays_open
         what_is_wrong_is_refused
     );
+    cases!(list, connectionless:
+        a_wait_set_wakes_for_its_queues
+        a_wait_set_outlives_its_endpoints
+        wait_sets_close_last
+    );
+    cases!(list, dgram: a_wait_set_wakes_for_events);
+    cases!(list, rdm: quirk_28_wait_set_fills);
     cases!(list, rdm_shared: polled_while_endpoints_close);
 }
 
@@ -215,4 +224,197 @@ fn polled_while_endpoints_close<K: Connectionless>(t: &Target) -> Verdict {
         poller.join().expect("the poller ends");
         result
     })
+}
+
+fn unsupported<X>(result: ofi::Result<X>) -> Result<X, Stop> {
+    match result {
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported { .. }) => {
+            Err(Stop::Unsupported(error.to_string()))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// A wait set with a descriptor, a queue in it, and an endpoint on that.
+fn waiting<K: Connectionless, T: Mode>(
+    rig: &Rig<T>,
+) -> Result<(WaitSet<T>, CompletionQueue<T>, Endpoint<K, T>), Stop> {
+    let set = unsupported(rig.fabric.wait_set::<T>(WaitObject::Fd))?;
+    let queue = unsupported(rig.domain.completion_queue().wait_set(&set).open())?;
+    assert!(queue.fd().is_none(), "the set has it");
+    let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+    let ep = builder.completion_queue(&queue).enable()?;
+    Ok((set, queue, ep))
+}
+
+/// Sends to what waits in `set`, which tells of it, until it is received.
+fn waited<K: Connectionless, T: Mode>(
+    rig: &Rig<T>,
+    (set, queue, b): (&WaitSet<T>, &CompletionQueue<T>, &Endpoint<K, T>),
+    a: &Endpoint<K, T>,
+    seed: u8,
+) -> Verdict {
+    let to = rig.av.insert(&b.name()?)?;
+    let receive = b.recv(vec![0; 64]).post()?;
+    let mut send =
+        std::pin::pin!(std::future::IntoFuture::into_future(a.send(pattern(64, seed), to)));
+    let deadline = Instant::now() + LIMIT;
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut sent = false;
+    while !(receive.is_done() && sent) {
+        sent = sent || send.as_mut().poll(&mut context).is_ready();
+        if set.wait(Duration::from_millis(1))? && receive.is_done() {
+            panic!("a wait reads nothing");
+        }
+        // Told of, and now read.
+        if set.wait(Duration::ZERO)? {
+            queue.progress()?;
+        }
+        assert!(Instant::now() < deadline, "the set did not tell of the message");
+    }
+    assert_eq!(receive.wait(LIMIT)?.1, pattern(64, seed));
+    rig.av.remove(to)?;
+    Ok(())
+}
+
+/// A message ends a wait, and so does a signal; the timeout is kept; the descriptor tells, too.
+// rule: W2
+fn a_wait_set_wakes_for_its_queues<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let (set, queue, b) = waiting::<K, T>(&rig)?;
+    let a = rig.endpoint::<K>()?;
+    assert!(!set.wait(Duration::from_millis(20))?, "nothing was sent");
+    for seed in 0..4 {
+        waited(&rig, (&set, &queue, &b), &a, seed)?;
+    }
+    queue.progress()?;
+    assert!(!set.wait(Duration::from_millis(1))?, "all is read");
+    assert!(set.fd().is_some(), "it was opened for one");
+    progress_until(&queue, "a set that may be slept on", || set.try_wait());
+    let other = WaitObject::MutexCond;
+    assert_eq!(*rig.fabric.wait_set::<T>(other).unwrap_err().kind(), ErrorKind::Invalid);
+    Ok(())
+}
+
+/// Endpoints come and go; some providers keep pointers to them in the set, which are not followed.
+// quirk: 12, 29
+fn a_wait_set_outlives_its_endpoints<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let (set, queue, b) = waiting::<K, T>(&rig)?;
+    let a = rig.endpoint::<K>()?;
+    waited(&rig, (&set, &queue, &b), &a, 1)?;
+    drop(b);
+    assert!(!set.wait(Duration::from_millis(20))?, "nothing was sent");
+    for seed in 2..5 {
+        let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+        let b = builder.completion_queue(&queue).enable()?;
+        waited(&rig, (&set, &queue, &b), &a, seed)?;
+        let _ = set.try_wait();
+    }
+    let _ = set.try_wait();
+    Ok(())
+}
+
+/// Queues keep their set open, in any order of drops; sets without a descriptor are looked at.
+// rule: L1
+fn wait_sets_close_last<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let set = unsupported(rig.fabric.wait_set::<T>(WaitObject::Unspec))?;
+    let other = Rig::<T>::on(rig.info.clone())?;
+    let error = other.domain.completion_queue().wait_set(&set).open().unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
+    let events = unsupported(rig.fabric.event_queue::<T>().wait_set(&set).open())?;
+    let queue = rig.domain.completion_queue().wait_set(&set).open();
+    assert!(!set.wait(Duration::from_millis(5))?);
+    let Err(CloseError::InUse(set)) = set.close() else { panic!("closed under a queue") };
+    set.signal();
+    drop(queue);
+    assert!(!set.wait(Duration::from_millis(5))?, "signals are for who waits");
+    assert!(!set.try_wait() && set.fd().is_none());
+    drop(events);
+    set.close()?;
+    let set = unsupported(rig.fabric.wait_set::<T>(WaitObject::Fd))?;
+    let events = rig.fabric.event_queue::<T>().wait_set(&set).open()?;
+    drop((rig, other, set));
+    events.progress()?;
+    drop(events);
+    assert_eq!(ofi::leaked().objects, 0);
+    Ok(())
+}
+
+/// An event ends a wait.
+fn a_wait_set_wakes_for_events<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    own_network()?;
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTICAST)?;
+    let set = unsupported(rig.fabric.wait_set::<T>(WaitObject::Fd))?;
+    let events = unsupported(rig.fabric.event_queue::<T>().wait_set(&set).open())?;
+    let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+    let ep: Endpoint<K, T> = builder.completion_queue(&rig.cq).event_queue(&events).enable()?;
+    assert!(!set.wait(Duration::from_millis(5))?, "nothing has happened");
+    let join = ep.join(&std::net::SocketAddr::from(([239, 1, 2, 3], 4)).into())?;
+    assert!(set.wait(LIMIT)? && !join.is_done(), "a wait reads nothing");
+    assert!(!set.try_wait(), "it is to be read");
+    events.progress()?;
+    assert!(join.is_done() && !set.wait(Duration::from_millis(5))?);
+    progress_until(&rig.cq, "a set that may be slept on", || set.try_wait());
+    Ok(())
+}
+
+/// Defect 28: completions that nobody waits for fill the set's socket, and the provider stops.
+fn quirk_28_wait_set_fills<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    /// More than a socket has room for.
+    const MESSAGES: usize = 4000;
+    if quirk(&t.provider, Defect::WaitSetFills).is_none() {
+        return Ok(());
+    }
+    if Parent::role().is_none() {
+        return shown(true, libc::SIGALRM);
+    }
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let error = rig.fabric.wait_set::<T>(WaitObject::Fd).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    // SAFETY: plain C structures, to all of which zero is a value; fabric and domain are open. What is
+    // opened here is never closed.
+    let queue = unsafe {
+        let mut attr: ofi_sys::fi_wait_attr = std::mem::zeroed();
+        attr.wait_obj = ofi_sys::FI_WAIT_FD;
+        let mut set = std::ptr::null_mut();
+        #[allow(deprecated, reason = "what is shown to be wrong with it")]
+        let opened = ofi_sys::fi_wait_open(rig.fabric.as_raw(), &raw mut attr, &raw mut set);
+        assert_eq!(opened, 0);
+        let mut attr: ofi_sys::fi_cq_attr = std::mem::zeroed();
+        (attr.wait_obj, attr.wait_set) = (ofi_sys::FI_WAIT_SET, set);
+        (attr.format, attr.size) = (ofi_sys::FI_CQ_FORMAT_TAGGED, 2 * MESSAGES);
+        let (mut queue, none) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let opened = ofi_sys::fi_cq_open(rig.domain.as_raw(), &raw mut attr, &raw mut queue, none);
+        assert_eq!(opened, 0);
+        queue
+    };
+    // SAFETY: as above; the endpoint is bound to all it needs before it is enabled.
+    let ep = unsafe {
+        let (mut ep, none) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let info = ofi_sys::fi_dupinfo(rig.info.as_raw());
+        assert_eq!(ofi_sys::fi_endpoint(rig.domain.as_raw(), info, &raw mut ep, none), 0);
+        let both = ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV;
+        assert_eq!(ofi_sys::fi_ep_bind(ep, rig.av.as_raw().cast(), 0), 0);
+        assert_eq!(ofi_sys::fi_ep_bind(ep, queue.cast(), both), 0);
+        assert_eq!(ofi_sys::fi_enable(ep), 0);
+        ep
+    };
+    let to = rig.av.insert(&rig.endpoint::<K>()?.name()?)?;
+    Parent::new().say("now")?;
+    // SAFETY: a number.
+    unsafe { libc::alarm(8) };
+    let (bytes, mut entry) = (vec![0_u8; 8].leak(), std::mem::MaybeUninit::<[u64; 8]>::zeroed());
+    let mut done = 0;
+    while done < MESSAGES {
+        // SAFETY: the endpoint and the queue are open, the bytes are never freed, there is room for an
+        // entry of the queue's format.
+        unsafe {
+            let (none, to) = (std::ptr::null_mut(), to.as_raw());
+            ofi_sys::fi_send(ep, bytes.as_ptr().cast(), bytes.len(), none, to, none);
+            done += usize::from(ofi_sys::fi_cq_read(queue, entry.as_mut_ptr().cast(), 1) == 1);
+        }
+    }
+    std::process::exit(0)
 }

@@ -34,6 +34,8 @@ const NO_ATOMICS: &str =
 
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
+const NO_SETS: &str = "its completion queues cannot be in wait sets";
+const SETS_FILL: &str = "its wait sets fill (quirk 28)";
 const NO_GROUPS: &str = "sockets has no multicast";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
@@ -44,6 +46,14 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("multicast::dropped_join", "sockets", ALL, NO_GROUPS),
     no("multicast::refused_joins", "sockets", ALL, NO_GROUPS),
     no("multicast::refused_sends", "sockets", ALL, NO_GROUPS),
+    no("polls::a_wait_set_wakes_for_its_queues", "shm", ALL, NO_SETS),
+    no("polls::a_wait_set_wakes_for_its_queues", "sm2", SINCE_2, NO_SETS),
+    no("polls::a_wait_set_wakes_for_its_queues", "sockets", ALL, SETS_FILL),
+    no("polls::a_wait_set_outlives_its_endpoints", "shm", ALL, NO_SETS),
+    no("polls::a_wait_set_outlives_its_endpoints", "sm2", SINCE_2, NO_SETS),
+    no("polls::a_wait_set_outlives_its_endpoints", "sockets", ALL, SETS_FILL),
+    no("polls::wait_sets_close_last", "sockets", ALL, SETS_FILL),
+    no("polls::a_wait_set_wakes_for_events", "sockets", ALL, NO_GROUPS),
     no("polls::counters_that_moved_are_told", "udp", ALL, NO_COUNTERS),
     no("atomics::counted_up_by_many", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::vectors_and_flags", "udp;ofi_rxd", ALL, FETCHES_CRASH),
