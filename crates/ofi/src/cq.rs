@@ -348,7 +348,7 @@ impl<T: Threading> CqCore<T> {
     }
 
     /// As [`hold`](Self::hold), unless somebody has it.
-    pub(crate) fn try_hold(&self) -> Option<<T::Lock<Reader<T>> as Lock<Reader<T>>>::Guard<'_>> {
+    pub(crate) fn try_hold(&self) -> Option<impl Sized + '_> {
         self.reader.try_lock()
     }
 

@@ -212,7 +212,7 @@ impl<T: Threading> EqCore<T> {
     }
 
     /// As [`hold`](Self::hold), unless somebody has it.
-    pub(crate) fn try_hold(&self) -> Option<<T::Lock<Reader> as Lock<Reader>>::Guard<'_>> {
+    pub(crate) fn try_hold(&self) -> Option<impl Sized + '_> {
         self.reader.try_lock()
     }
 

@@ -205,6 +205,7 @@ impl<T: Threading> WaitCore<T> {
     }
 
     /// The queues, outside the lock.
+    #[expect(clippy::type_complexity, reason = "two lists")]
     fn queues(&self) -> (Vec<Arc<CqCore<T>>>, Vec<Arc<EqCore<T>>>) {
         let members = self.members.lock();
         (
