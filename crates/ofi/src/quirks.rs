@@ -312,7 +312,7 @@ pub const QUIRKS: &[Quirk] = &[
                the next one comes is used after it was freed",
     },
     Quirk {
-        id: 27,
+        id: 30,
         provider: "udp",
         from: V1_17,
         until: None,
@@ -322,7 +322,7 @@ pub const QUIRKS: &[Quirk] = &[
                an ordinary FI_JOIN_COMPLETE, longer than others, with its errno below zero",
     },
     Quirk {
-        id: 28,
+        id: 31,
         provider: "sockets",
         from: V1_17,
         until: None,
@@ -331,7 +331,7 @@ pub const QUIRKS: &[Quirk] = &[
                are unread, the writing blocks and with it the provider",
     },
     Quirk {
-        id: 29,
+        id: 32,
         provider: "ofi_rxd",
         from: V1_17,
         until: None,

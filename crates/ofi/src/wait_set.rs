@@ -76,7 +76,7 @@ impl Fabric {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if the provider has no such wait sets, or none that can be used (quirk 28);
+    /// `Unsupported` if the provider has no such wait sets, or none that can be used (quirk 31);
     /// `Invalid` for another wait object; what the provider says.
     #[doc(alias = "fi_wait_open")]
     pub fn wait_set<T: Threading>(&self, object: WaitObject) -> Result<WaitSet<T>> {

@@ -88,7 +88,7 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
     /// # Errors
     ///
     /// `Unsupported` without the capability, for an endpoint that does not receive where the provider
-    /// cannot let it leave again (quirk 27), or an address of a form that the provider has no groups
+    /// cannot let it leave again (quirk 30), or an address of a form that the provider has no groups
     /// in; `Invalid` without an event queue, or for an address that is of no group or of another form
     /// than the endpoint's; what the provider says.
     #[doc(alias = "fi_join")]
@@ -401,7 +401,7 @@ impl<T: Threading> Core<T> {
         }
     }
 
-    /// Tries a join that the provider would not tell the failure of (quirk 27).
+    /// Tries a join that the provider would not tell the failure of (quirk 30).
     fn scout(&self, groups: &Groups<T>, address: &FabricAddress) -> Result<Option<Ipv4Addr>> {
         if quirk(self.info.provider(), Defect::FailedJoinStays).is_none() {
             return Ok(None);

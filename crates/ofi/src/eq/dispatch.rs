@@ -292,7 +292,7 @@ impl<T: Threading> EqCore<T> {
 }
 
 /// The failure that an event about a join tells of. udp makes no error event of it: it is longer than
-/// others, and has the errno with the wrong sign (quirk 27).
+/// others, and has the errno with the wrong sign (quirk 30).
 fn failed_join(reader: &Reader, length: usize) -> Option<Error> {
     if length < size_of::<fi_eq_err_entry>() {
         return None;

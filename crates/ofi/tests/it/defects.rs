@@ -22,10 +22,10 @@ pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
     cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
     cases!(list, rdm: quirk_26_fetches_crash);
-    cases!(list, dgram: quirk_27_failed_join_stays);
+    cases!(list, dgram: quirk_30_failed_join_stays);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
-    list.leaks("defects::quirk_27_failed_join_stays");
+    list.leaks("defects::quirk_30_failed_join_stays");
 }
 
 /// Memory for the rest of the process.
@@ -404,8 +404,8 @@ fn closed_while_somebody_connects<K: Connectionless, T: Mode>(t: &Target) -> Ver
     Ok(())
 }
 
-/// Defect 27: a join that fails is told as if it had not, and keeps its endpoint from being closed.
-fn quirk_27_failed_join_stays<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 30: a join that fails is told as if it had not, and keeps its endpoint from being closed.
+fn quirk_30_failed_join_stays<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTICAST)?;
     let events = rig.fabric.event_queue::<T>().open()?;
     let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);

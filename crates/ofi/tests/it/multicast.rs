@@ -264,7 +264,7 @@ fn refused_joins<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     // Without an event queue.
     let error = net.rig.endpoint::<K>()?.join(&group(1)).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
-    // To send alone: the provider could not take it back (quirk 27).
+    // To send alone: the provider could not take it back (quirk 30).
     let info = info(t, Caps::MSG | Caps::MULTICAST | Caps::SEND, 0)?;
     let rig = Rig::<T>::on(info)?;
     let net = Net { events: rig.fabric.event_queue().open()?, rig };

@@ -29,7 +29,7 @@ pub fn register(list: &mut List) {
         wait_sets_close_last
     );
     cases!(list, dgram: a_wait_set_wakes_for_events);
-    cases!(list, rdm: quirk_28_wait_set_fills);
+    cases!(list, rdm: quirk_31_wait_set_fills);
     cases!(list, rdm_shared: polled_while_endpoints_close);
 }
 
@@ -360,8 +360,8 @@ fn a_wait_set_wakes_for_events<K: Connectionless, T: Mode>(t: &Target) -> Verdic
     Ok(())
 }
 
-/// Defect 28: completions that nobody waits for fill the set's socket, and the provider stops.
-fn quirk_28_wait_set_fills<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 31: completions that nobody waits for fill the set's socket, and the provider stops.
+fn quirk_31_wait_set_fills<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     /// More than a socket has room for.
     const MESSAGES: usize = 4000;
     if quirk(&t.provider, Defect::WaitSetFills).is_none() {

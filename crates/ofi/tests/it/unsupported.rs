@@ -35,11 +35,11 @@ const NO_ATOMICS: &str =
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
 const NO_SETS: &str = "its completion queues cannot be in wait sets";
-const SETS_FILL: &str = "its wait sets fill (quirk 28)";
+const SETS_FILL: &str = "its wait sets fill (quirk 31)";
 const NO_GROUPS: &str = "sockets has no multicast";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
-    no("defects::quirk_27_failed_join_stays", "sockets", ALL, NO_GROUPS),
+    no("defects::quirk_30_failed_join_stays", "sockets", ALL, NO_GROUPS),
     no("multicast::sent_to_all_members", "sockets", ALL, NO_GROUPS),
     no("multicast::left_and_joined_again", "sockets", ALL, NO_GROUPS),
     no("multicast::groups_close_before_their_endpoints", "sockets", ALL, NO_GROUPS),
