@@ -35,12 +35,14 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "src/op/",
     "src/params.rs",
     "src/passive.rs",
+    "src/poll.rs",
     "src/raw_cq.rs",
     "src/sync.rs",
     "src/threading.rs",
     "src/version.rs",
     "src/wait.rs",
     "src/wait/bell.rs",
+    "src/wait_set.rs",
 ];
 
 /// Roots that must forbid unsafe code altogether.

@@ -7,7 +7,8 @@
 //! # Safety
 //!
 //! Entries live as long as their vector; an [`Address`] looks into its entry only after the vector's
-//! number was found to be that of a vector which somebody holds.
+//! number was found to be that of a vector which somebody holds. An entry of its own ([`Own`]) is held
+//! by whoever makes an address of it, which nobody else sees.
 
 use std::{collections::HashMap, ffi::c_void, fmt, ptr::NonNull, sync::Arc};
 
@@ -100,6 +101,27 @@ impl Address {
         // SAFETY: the vector is held, so its entries exist.
         let entry = unsafe { self.entry.as_ref() };
         entry.generation.load(Ordering::SeqCst) == self.generation
+    }
+}
+
+/// An entry of no vector: what names something else that messages go to, and that must stay while they
+/// are on their way.
+#[derive(Debug)]
+pub(crate) struct Own(Arc<Entry>);
+
+impl Own {
+    pub(crate) fn new() -> Own {
+        Own(Arc::new(Entry { generation: AtomicU64::new(0) }))
+    }
+
+    /// What slots note that name it.
+    pub(crate) fn word(&self) -> u64 {
+        Arc::as_ptr(&self.0) as usize as u64
+    }
+
+    /// Names it, as if it were an entry of the vector of this number. Good while `self` is there.
+    pub(crate) fn address(&self, raw: u64, vector: u64) -> Address {
+        Address { raw, vector, generation: 0, entry: NonNull::from(&*self.0) }
     }
 }
 

@@ -96,9 +96,10 @@
 //! | for | see |
 //! |---|---|
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
-//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
+//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`PollSet`], [`WaitSet`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
+//! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
@@ -107,7 +108,7 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, poll sets, multicast,
+//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts,
 //! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
@@ -134,12 +135,14 @@ mod object;
 mod op;
 mod params;
 mod passive;
+mod poll;
 mod quirks;
 mod raw_cq;
 mod sync;
 mod threading;
 mod version;
 mod wait;
+mod wait_set;
 
 pub use attr::{
     AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
@@ -152,8 +155,8 @@ pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
 pub use domain::Domain;
 pub use endpoint::{
-    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
-    RawEndpointBuilder, Rdm,
+    Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg,
+    MulticastGroup, MulticastJoin, MulticastJoinError, RawEndpoint, RawEndpointBuilder, Rdm,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;
@@ -182,6 +185,7 @@ pub use op::{
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
+pub use poll::{PollSet, Pollable, Ready};
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,
@@ -189,6 +193,7 @@ pub use raw_cq::{
 pub use threading::{Accepts, Confined, Shared, Threading};
 pub use version::{Version, version};
 pub use wait::block_on;
+pub use wait_set::WaitSet;
 
 /// The examples of the front page run, too.
 #[doc = include_str!("../../../README.md")]

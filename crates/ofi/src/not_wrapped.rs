@@ -28,8 +28,6 @@ const ALIASES: &str = "aliases of endpoints";
 const AUTH_KEYS: &str = "authorization keys";
 const COLLECTIVES: &str = "collectives and sets of addresses";
 const CONTEXTS: &str = "scalable endpoints and shared contexts";
-const MULTICAST: &str = "multicast";
-const POLL_SETS: &str = "poll sets and wait sets";
 const PROFILING: &str = "profiling";
 const PROVIDER_OPS: &str = "operations that a provider opens by name";
 const REGIONS: &str = "regions of several pieces, bound to endpoints, refreshed, or with long keys";
@@ -72,14 +70,6 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_srx_context", CONTEXTS),
     planned("fi_stx_context", CONTEXTS),
     planned("fi_tx_context", CONTEXTS),
-    planned("fi_join", MULTICAST),
-    planned("fi_mc_addr", MULTICAST),
-    planned("fi_poll", POLL_SETS),
-    planned("fi_poll_add", POLL_SETS),
-    planned("fi_poll_del", POLL_SETS),
-    planned("fi_poll_open", POLL_SETS),
-    planned("fi_wait", POLL_SETS),
-    planned("fi_wait_open", POLL_SETS),
     planned("fi_profile_close", PROFILING),
     planned("fi_profile_end_reads", PROFILING),
     planned("fi_profile_open", PROFILING),

@@ -57,6 +57,12 @@ pub enum Defect {
     ClaimCorrupts,
     /// Claiming a message in segments leaves those behind that have arrived.
     SegmentsUnclaimable,
+    /// Joining a multicast group that fails is reported as done, and can be left no more, nor can its
+    /// endpoint be closed.
+    FailedJoinStays,
+    /// A wait set keeps a byte of every completion until `fi_wait` has read it, and the provider stops
+    /// where there is no more room.
+    WaitSetFills,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -336,6 +342,34 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::EntriesComeLate,
         text: "a send whose endpoint has closed ends when its peer has read the message, in the queue of \
                whichever endpoint has its place by then",
+    },
+    Quirk {
+        id: 30,
+        provider: "udp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailedJoinStays,
+        text: "a join that the system refuses, and every join of an endpoint that only sends, makes a \
+               group that cannot be closed, and so an endpoint that cannot be closed; the refusal is \
+               an ordinary FI_JOIN_COMPLETE, longer than others, with its errno below zero",
+    },
+    Quirk {
+        id: 31,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::WaitSetFills,
+        text: "every completion writes a byte to its wait set, fi_wait reads one, and when some hundred \
+               are unread, the writing blocks and with it the provider",
+    },
+    Quirk {
+        id: 32,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::TrywaitAfterClose,
+        text: "the completion queue's wait object keeps an entry of every endpoint that was bound to \
+               it, and fi_trywait follows it after the endpoint was closed",
     },
 ];
 

@@ -7,12 +7,15 @@ use std::{
 };
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, counters::Counters,
-    options::Options, own_name,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits,
+    counters::Counters,
+    multicast::{self, Groups},
+    options::Options,
+    own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
-    ErrorKind, EventQueue, Info, Result,
+    ErrorKind, EventQueue, Info, OpFlags, Result,
     av::local,
     eq::mail::Handle,
     error::check,
@@ -110,7 +113,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
-        let (fid, info) = Setup {
+        let setup = Setup {
             domain: &self.domain,
             info: &self.info,
             kind: K::TYPE,
@@ -118,8 +121,18 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues: &queues,
             counters: &self.counters,
             options: &self.options,
-        }
-        .open_for(handle, bind)?;
+        };
+        let (fid, info) = {
+            // Until it is enabled nobody may drive what it is bound to: most providers walk the endpoints
+            // that are bound to a queue, and look into what only an enabled one has. In the order in which
+            // closing takes these locks.
+            let mut ordered = [&*transmit.0.core, &*receive.0.core];
+            ordered.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            let one = std::ptr::eq(ordered[0], ordered[1]);
+            let _readers: Vec<_> =
+                ordered[usize::from(one)..].iter().map(|queue| queue.hold()).collect();
+            setup.open_for(handle, bind)?
+        };
         let limits = Limits::of(&info);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
@@ -143,6 +156,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             av: self.av.map(|av| av.0),
             counters: self.counters.into_cores(),
             domain: Arc::clone(domain),
+            groups: None,
             connection: None,
             info,
         })
@@ -164,12 +178,18 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
-    pub fn enable(self) -> Result<Endpoint<K, T>> {
+    pub fn enable(mut self) -> Result<Endpoint<K, T>> {
         if self.av.is_none() {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        self.make(&mut None, |_| Ok(())).map(Endpoint::from_core)
+        let events = self.eq.take();
+        if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.0.core.fabric, self.fabric())) {
+            return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
+        }
+        let mut core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
+        core.groups = events.map(|eq| Groups::new(eq.0));
+        Ok(Endpoint::from_core(core))
     }
 }
 
@@ -213,11 +233,18 @@ impl<T: Threading> Setup<'_, T> {
             )
             .hint("ask for the endpoint type in the hints"));
         }
+        if self.info.tx().op_flags().contains(OpFlags::MULTICAST) {
+            // Every number of a peer would be taken for the address of a group, which is a pointer.
+            return Err(Error::invalid(NAME, "FI_MULTICAST among the info's op_flags")
+                .hint("send to a MulticastGroup: the flag goes with each message"));
+        }
         self.counters.check(domain, self.info)?;
         let provider = self.info.provider();
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
+        // As for queues: reading a counter drives what is bound to it.
+        let _counters = self.counters.hold();
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());

@@ -19,6 +19,7 @@ use super::Core;
 use crate::{
     Error, Result,
     av::local,
+    counter,
     cq::{Deferred, LimboClaim},
     object::{count_leaked_operations, forked, report},
     op::{
@@ -62,6 +63,9 @@ impl<T: Threading> Core<T> {
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
         };
         if left > 0 && crashes() {
+            return Err(self.leak(left));
+        }
+        if !self.leave_groups() {
             return Err(self.leak(left));
         }
         self.close_fid(queues, &closed, left)?;
@@ -126,6 +130,7 @@ impl<T: Threading> Core<T> {
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
+            let _counters = counter::hold(self.counters.iter().map(|counter| &**counter));
             lane.shut();
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
@@ -192,6 +197,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
         std::mem::forget(self.counters.clone());
+        self.leak_groups();
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );

@@ -30,14 +30,18 @@ mod builder;
 mod close;
 mod counters;
 mod hangup;
+mod multicast;
 mod options;
 mod raw;
 mod remote;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
+pub use multicast::{Destination, MulticastGroup, MulticastJoin, MulticastJoinError};
 pub use options::HmemP2p;
 pub use raw::{RawEndpoint, RawEndpointBuilder};
+
+use multicast::sealed::Route;
 
 /// The kind of an endpoint: the first type parameter. Sealed.
 #[doc(alias = "fi_ep_type")]
@@ -114,6 +118,8 @@ pub(crate) struct Core<T: Threading> {
     /// Bound to it, so open for as long as it is.
     counters: Vec<Arc<CounterCore<T>>>,
     domain: Arc<DomainCore<T>>,
+    /// Of an endpoint that has an event queue for them.
+    groups: Option<Box<multicast::Groups<T>>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
     pub(crate) info: Info,
@@ -277,12 +283,21 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
 }
 
 impl<K: Connectionless, T: Threading> Endpoint<K, T> {
-    /// A message to a peer of the endpoint's address vector. Inert until posted or awaited.
+    /// A message to a peer of the endpoint's address vector, or to all of a [`MulticastGroup`] that
+    /// the endpoint has joined. Inert until posted or awaited.
     #[doc(alias = "fi_send")]
     #[doc(alias = "fi_sendv")]
     #[doc(alias = "fi_sendmsg")]
-    pub fn send<B>(&self, buffer: B, to: Address) -> SendOp<'_, B, T> {
-        SendOp::new(&self.core, SendVerb::to(to.raw()), buffer, Some(to))
+    #[doc(alias = "FI_MULTICAST")]
+    pub fn send<'a, B>(&'a self, buffer: B, to: impl Destination<'a, T>) -> SendOp<'a, B, T> {
+        let Route { raw, flags, to, fault } =
+            to.route(Arc::as_ptr(&self.core).cast(), self.core.vector);
+        let verb = SendVerb { flags, ..SendVerb::to(raw) };
+        let mut operation = SendOp::new(&self.core, verb, buffer, Some(to));
+        if let Some(fault) = fault {
+            operation.fault(fault);
+        }
+        operation
     }
 }
 

@@ -185,8 +185,9 @@ impl<'ep, V: Verb, B, T: Threading> Operation<'ep, V, B, T> {
         Operation { core, verb, buffer, to, fault: None }
     }
 
+    /// Something is wrong with it; the first such error is reported.
     #[cold]
-    fn fault(&mut self, error: Error) {
+    pub(crate) fn fault(&mut self, error: Error) {
         self.fault.get_or_insert(error);
     }
 }

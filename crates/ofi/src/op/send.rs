@@ -8,7 +8,7 @@ use super::{
     options::{Carries, Data, Flagged},
 };
 use crate::{
-    Access,
+    Access, Error,
     buf::{Buf, Segments},
     threading::{Shared, Threading},
 };
@@ -40,6 +40,10 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
     pub fn tag(mut self, tag: u64) -> Self {
         if let Some(error) = self.core.limits.refuse_tag(tag) {
             self.fault(error);
+        }
+        if self.verb.flags & ofi_sys::FI_MULTICAST != 0 {
+            // There is no such flag for tagged messages: the group would be taken for a peer.
+            self.fault(Error::invalid("fi_tsend", "messages to a group have no tag"));
         }
         self.verb.tag = tag;
         self.verb.tagged = Wide::Yes;

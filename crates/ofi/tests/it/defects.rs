@@ -22,8 +22,10 @@ pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
     cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
     cases!(list, rdm: quirk_26_fetches_crash quirk_29_entries_come_late);
+    cases!(list, dgram: quirk_30_failed_join_stays);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
+    list.leaks("defects::quirk_30_failed_join_stays");
 }
 
 /// Memory for the rest of the process.
@@ -447,4 +449,37 @@ fn quirk_29_entries_come_late<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     let late = !early && until(sent, 1000);
     assert_eq!(late, quirk(&t.provider, Defect::EntriesComeLate).is_some());
     std::process::exit(0)
+}
+
+/// Defect 30: a join that fails is told as if it had not, and keeps its endpoint from being closed.
+fn quirk_30_failed_join_stays<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTICAST)?;
+    let events = rig.fabric.event_queue::<T>().open()?;
+    let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+    let builder = builder.completion_queue(&rig.cq).event_queue(&events);
+    let ep: ofi::Endpoint<K, T> = builder.enable()?;
+    // Its own address is that of no group.
+    let mut name = ep.name()?.bytes().to_vec();
+    name.resize(512, 0);
+    let (mut mc, mut event) = (std::ptr::null_mut(), 0);
+    // SAFETY: all-zero is a value of a C structure.
+    let mut entry: ofi_sys::fi_eq_err_entry = unsafe { std::mem::zeroed() };
+    let room = size_of_val(&entry);
+    // SAFETY: endpoint and queue are open; the address has zeroes behind it; the event goes to an entry
+    // that is as long as stated.
+    let (joined, length) = unsafe {
+        let (address, none) = (name.as_ptr().cast(), std::ptr::null_mut());
+        let joined = ofi_sys::fi_join(ep.as_raw(), address, 0, &raw mut mc, none);
+        let to = (&raw mut entry).cast();
+        (joined, ofi_sys::fi_eq_read(events.as_raw(), &raw mut event, to, room, 0))
+    };
+    assert!(quirk(&t.provider, Defect::FailedJoinStays).is_some());
+    assert_eq!((joined, event), (0, ofi_sys::FI_JOIN_COMPLETE), "it is gone");
+    assert_eq!((length, entry.err), (room as isize, -libc::EINVAL), "it is gone");
+    // SAFETY: the group is open, and nobody uses it any more.
+    let closed = unsafe { ofi_sys::fi_close(mc.cast()) };
+    assert_eq!(closed, -libc::EADDRNOTAVAIL, "it is gone");
+    let Err(ofi::CloseError::Failed(_)) = ep.close(LIMIT) else { panic!("it is gone") };
+    assert!(ofi::leaked().objects > 0);
+    Ok(())
 }

@@ -40,6 +40,10 @@ const CLAIMS_RACE: &str = "claims race with the provider's thread";
 
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
+const NO_SETS: &str = "its completion queues cannot be in wait sets";
+const SETS_FILL: &str = "its wait sets fill (quirk 31)";
+const NO_GROUPS: &str = "sockets has no multicast";
+
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("peek::claimed_and_received", "sockets::rdm::shared", ALL, CLAIMS_RACE),
     no("peek::claimed_in_any_order", "sockets::rdm::shared", ALL, CLAIMS_RACE),
@@ -62,6 +66,22 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("peek::claims_dropped_in_flight", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
     no("peek::closed_with_discards_in_flight", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
     no("peek::claimed_into_too_little", "udp;ofi_rxd", ALL, CLAIMS_CORRUPT),
+    no("defects::quirk_30_failed_join_stays", "sockets", ALL, NO_GROUPS),
+    no("multicast::sent_to_all_members", "sockets", ALL, NO_GROUPS),
+    no("multicast::left_and_joined_again", "sockets", ALL, NO_GROUPS),
+    no("multicast::groups_close_before_their_endpoints", "sockets", ALL, NO_GROUPS),
+    no("multicast::dropped_join", "sockets", ALL, NO_GROUPS),
+    no("multicast::refused_joins", "sockets", ALL, NO_GROUPS),
+    no("multicast::refused_sends", "sockets", ALL, NO_GROUPS),
+    no("polls::a_wait_set_wakes_for_its_queues", "shm", ALL, NO_SETS),
+    no("polls::a_wait_set_wakes_for_its_queues", "sm2", SINCE_2, NO_SETS),
+    no("polls::a_wait_set_wakes_for_its_queues", "sockets", ALL, SETS_FILL),
+    no("polls::a_wait_set_outlives_its_endpoints", "shm", ALL, NO_SETS),
+    no("polls::a_wait_set_outlives_its_endpoints", "sm2", SINCE_2, NO_SETS),
+    no("polls::a_wait_set_outlives_its_endpoints", "sockets", ALL, SETS_FILL),
+    no("polls::wait_sets_close_last", "sockets", ALL, SETS_FILL),
+    no("polls::a_wait_set_wakes_for_events", "sockets", ALL, NO_GROUPS),
+    no("polls::counters_that_moved_are_told", "udp", ALL, NO_COUNTERS),
     no("atomics::counted_up_by_many", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::vectors_and_flags", "udp;ofi_rxd", ALL, FETCHES_CRASH),
     no("atomics::dropped_fetch_in_flight", "udp;ofi_rxd", ALL, FETCHES_CRASH),

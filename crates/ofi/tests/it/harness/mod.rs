@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod matrix;
+mod network;
 mod peer;
 mod poison;
 mod process;
@@ -12,6 +13,7 @@ mod provider;
 mod rig;
 
 pub use matrix::{Kinds, Target};
+pub use network::{own_network, share_ports};
 pub use peer::{Parent, Peer};
 pub use process::{Detector, detector, rerun};
 pub use provider::Probe;
