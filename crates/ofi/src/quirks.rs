@@ -51,6 +51,10 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// Peers reach the first piece of a region of several, and no other.
+    OnlyFirstPiece,
+    /// A raw key that is shorter than the provider's own is read beyond its end.
+    RawKeyUnchecked,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -79,6 +83,9 @@ const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
+
+const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
+                           be reached by peers: access to the others fails";
 
 /// All known defects.
 pub const QUIRKS: &[Quirk] = &[
@@ -304,6 +311,39 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::FetchesCrash,
         text: "the answer to a fetching or comparing atomic operation that is not acknowledged yet when \
                the next one comes is used after it was freed",
+    },
+    Quirk {
+        id: 27,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 28,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 29,
+        provider: "ofi_mrail",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 30,
+        provider: "ofi_mrail",
+        from: V1_17,
+        until: None,
+        defect: Defect::RawKeyUnchecked,
+        text: "fi_mr_map_raw takes a key of any length, and operations read as much of it as the \
+               provider's own have",
     },
 ];
 
