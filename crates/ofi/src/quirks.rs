@@ -365,7 +365,9 @@ fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static
 /// The layers of a provider that may have a defect: the outermost one matches the receives.
 fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
     let skipped = match defect {
-        Defect::DirectedIgnored => provider.matches(';').count(),
+        Defect::DirectedIgnored | Defect::LastConnectionDangles | Defect::InsertFollowsGone => {
+            provider.matches(';').count()
+        }
         _ => 0,
     };
     provider.split(';').skip(skipped)
@@ -404,6 +406,10 @@ mod tests {
         let hit = |p| quirk_on(p, Defect::DirectedIgnored, V2_0).map(|q| q.id);
         assert_eq!(hit("tcp"), Some(14));
         assert_eq!(hit("tcp;ofi_rxm"), None);
+        // What keeps a connection of rxm would be a message to who stands on it.
+        let dangles = |p| quirk_on(p, Defect::LastConnectionDangles, V2_0).map(|q| q.id);
+        assert_eq!(dangles("tcp;ofi_rxm"), Some(25));
+        assert_eq!(dangles("tcp;ofi_rxm;ofi_mrail"), None);
     }
 
     #[test]

@@ -39,7 +39,9 @@ mod ops;
 mod options;
 mod queues;
 mod raw_cq;
+mod raw_keys;
 mod reentrancy;
+mod registration;
 mod rma;
 mod sequences;
 mod stopped;
@@ -63,6 +65,8 @@ fn main() -> std::process::ExitCode {
     ops::register(&mut list);
     options::register(&mut list);
     mr::register(&mut list);
+    registration::register(&mut list);
+    raw_keys::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
     counters::register(&mut list);
