@@ -515,6 +515,9 @@ unsafe impl<B: BufMut, T: Threading> BufMut for MemoryRegion<B, T> {
 }
 
 #[cfg(test)]
+mod demands;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -85,7 +85,7 @@ const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
 
 const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
-                           be reached by peers: access to the others fails";
+                           be reached by peers; access to the others fails, which shm does not say";
 
 /// All known defects.
 pub const QUIRKS: &[Quirk] = &[
@@ -330,14 +330,6 @@ pub const QUIRKS: &[Quirk] = &[
     },
     Quirk {
         id: 29,
-        provider: "ofi_mrail",
-        from: V1_17,
-        until: None,
-        defect: Defect::OnlyFirstPiece,
-        text: FIRST_PIECE,
-    },
-    Quirk {
-        id: 30,
         provider: "ofi_mrail",
         from: V1_17,
         until: None,

@@ -194,7 +194,7 @@ impl<'a, T: Threading> Request<'a, T> {
                 .hint("register them one by one"));
         }
         self.check_access()?;
-        self.check_newer(info.fabric().api_version())?;
+        self.check_newer()?;
         self.check_key()?;
         let granted = |cap: u64| info.caps().raw() & cap != 0;
         if self.place.needs_hmem() && !granted(ofi_sys::FI_HMEM) {
@@ -250,7 +250,7 @@ impl<'a, T: Threading> Request<'a, T> {
     }
 
     /// What the version that the fabric was opened with does not know, it must not be asked for.
-    fn check_newer(&self, api: Version) -> Result<()> {
+    fn check_newer(&self) -> Result<()> {
         let mut needed = (self.flags | self.place.flags).since();
         if self.page_size != 0 {
             needed = needed.max(Version::new(1, 22));
@@ -258,13 +258,19 @@ impl<'a, T: Threading> Request<'a, T> {
         if self.base.is_some() || self.parts != 0 {
             needed = needed.max(Version::new(2, 0));
         }
-        if api < needed {
+        if self.api() < needed {
             return Err(Error::unsupported(NAME, Needs::Version(needed)));
         }
         if self.base.is_some() && self.place.dmabuf.is_some() {
             return Err(Error::invalid(NAME, "a region of a dmabuf has no parts"));
         }
         Ok(())
+    }
+
+    /// The version that the fabric was opened with: it says how much of the attributes is read.
+    fn api(&self) -> Version {
+        // SAFETY: the fabric is open; its version is in every version's layout.
+        Version::from_raw(unsafe { (*self.domain.fabric.as_ptr()).api_version })
     }
 
     fn check_key(&self) -> Result<()> {
@@ -289,7 +295,6 @@ impl<'a, T: Threading> Request<'a, T> {
     unsafe fn register(&self, flags: MrFlags) -> Result<(Owned<fid_mr, T>, Option<u64>)> {
         /// Keys that the provider itself, or calls through `as_raw`, hold already.
         const TAKEN: usize = 1024;
-        let api = self.domain.info.fabric().api_version();
         let dmabuf = self.place.dmabuf.map(|dmabuf| ofi_sys::fi_mr_dmabuf {
             fd: dmabuf.fd,
             offset: dmabuf.offset,
@@ -305,7 +310,7 @@ impl<'a, T: Threading> Request<'a, T> {
         }
         fields.iov_count = self.pieces.len();
         fields.access = self.access.raw();
-        (fields.iface, fields.device) = self.place.iface.raw(api);
+        (fields.iface, fields.device) = self.place.iface.raw(self.api());
         fields.page_size = self.page_size;
         fields.base_mr = self.base.map_or(std::ptr::null(), |base| base.fid.as_ptr().cast_const());
         fields.sub_mr_cnt = self.parts;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use ofi::{
-    Access, Caps, Confined, EndpointType, ErrorKind, ExposedRegion, Hints, Info, Memory, MrMode,
-    Rdm, RemoteRegion, RemoteSlice, Shared, WaitError,
+    Access, Caps, Confined, Defect, EndpointType, ErrorKind, ExposedRegion, Hints, Info, Memory,
+    MrMode, Rdm, RemoteRegion, RemoteSlice, Shared, WaitError, quirk,
 };
 
 use crate::harness::{
@@ -21,6 +21,7 @@ pub fn register(list: &mut List) {
         only_mapped_keys_are_used
         a_mapping_outlives_its_operations
         keys_of_a_wrong_length_are_refused
+        quirk_29_any_length_is_mapped
         rails_that_ask_for_nothing
     );
     for case in [
@@ -29,6 +30,7 @@ pub fn register(list: &mut List) {
         "only_mapped_keys_are_used",
         "a_mapping_outlives_its_operations",
         "keys_of_a_wrong_length_are_refused",
+        "quirk_29_any_length_is_mapped",
     ] {
         list.env(&format!("raw_keys::{case}"), RAILS);
     }
@@ -188,7 +190,7 @@ fn a_mapping_outlives_its_operations(_: &Target) -> Verdict {
 
 /// The provider reads as much of a key as its own have, whatever a peer sent.
 // rule: M8
-// quirk: 30
+// quirk: 29
 fn keys_of_a_wrong_length_are_refused(_: &Target) -> Verdict {
     let p = pair::<Shared>()?;
     let region = exposed(&p.rig, 64)?;
@@ -199,6 +201,23 @@ fn keys_of_a_wrong_length_are_refused(_: &Target) -> Verdict {
         let remote = RemoteRegion::from_bytes(&changed)?;
         let error = p.rig.domain.map(&remote).expect_err("not a key of this provider");
         assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
+    }
+    Ok(())
+}
+
+/// Defect 29: a key of one byte is mapped. An operation with it would read what is behind.
+fn quirk_29_any_length_is_mapped(_: &Target) -> Verdict {
+    let rig = Rig::<Shared>::on(info()?)?;
+    let (mut short, mut key) = ([7_u8], 0);
+    let domain = rig.domain.as_raw();
+    // SAFETY: the domain is open; one byte is read, one number written.
+    let status =
+        unsafe { ofi_sys::fi_mr_map_raw(domain, 0, short.as_mut_ptr(), 1, &raw mut key, 0) };
+    let known = quirk(PROVIDER, Defect::RawKeyUnchecked).is_some();
+    assert_eq!(status == 0, known, "{status}");
+    if status == 0 {
+        // SAFETY: it was mapped, and nothing uses it.
+        assert_eq!(unsafe { ofi_sys::fi_mr_unmap_key(domain, key) }, 0);
     }
     Ok(())
 }
