@@ -360,8 +360,8 @@ impl Limits {
             local_registration: mr_mode.contains(MrMode::LOCAL),
             device_registration: mr_mode.contains(MrMode::HMEM),
             keys: match mr_mode.contains(MrMode::RAW) {
-                true => KeyKind::Mapped as u64,
-                false => KeyKind::Plain as u64,
+                true => KeyKind::Mapped as u8,
+                false => KeyKind::Plain as u8,
             },
         }
     }

@@ -148,7 +148,7 @@ pub(crate) struct Limits {
     /// Every buffer on a device must (FI_MR_HMEM, rule M12).
     pub(crate) device_registration: bool,
     /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
-    pub(crate) keys: u64,
+    pub(crate) keys: u8,
 }
 
 impl Limits {

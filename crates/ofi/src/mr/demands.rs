@@ -46,7 +46,7 @@ unsafe extern "C" fn close(fid: *mut fid) -> c_int {
 unsafe extern "C" fn bind(_: *mut fid, other: *mut fid, flags: u64) -> c_int {
     // SAFETY: what is bound is open.
     let class = unsafe { (*other).fclass };
-    let name = if class == ofi_sys::FI_CLASS_EP as usize { "endpoint" } else { "counter" };
+    let name = if class == ofi_sys::FI_CLASS_EP { "endpoint" } else { "counter" };
     called(format!("bind {name} {flags:#x}"))
 }
 
@@ -117,7 +117,7 @@ unsafe extern "C" fn regattr(
         let status = called(text);
         if status == 0 {
             let fid = fid {
-                fclass: ofi_sys::FI_CLASS_MR as usize,
+                fclass: ofi_sys::FI_CLASS_MR,
                 context: std::ptr::null_mut(),
                 ops: (&raw const OPS.0).cast_mut(),
             };

@@ -70,7 +70,7 @@ fn inject<V: Injects, T: Threading>(
         return Err(Error::new(ErrorKind::TooLarge { limit }, name));
     }
     let unknown = to.is_some_and(|address| !core.knows(address));
-    let keys = verb.keys() & !core.limits.keys != 0;
+    let keys = verb.keys() & !u64::from(core.limits.keys) != 0;
     if verb.needs() & !core.limits.caps != 0 || unknown || keys {
         return Err(post::refuse(core, *verb, (1, 0), false, unknown));
     }

@@ -172,7 +172,7 @@ pub(super) fn check<V: Verb, T: Threading>(
         && (!limits.local_registration || list.unregistered() == 0)
         && !list.is_foreign(core.domain(), core.scope())
         && !limits.refuse_device(list)
-        && verb.keys() & !limits.keys == 0
+        && verb.keys() & !u64::from(limits.keys) == 0
         && to.is_none_or(|address| core.knows(address));
     if !good {
         // In pieces: what goes there by reference would be kept in memory for every operation.
@@ -226,8 +226,8 @@ pub(super) fn refuse<V: Verb, T: Threading>(
 ) -> Error {
     let limits = &core.limits;
     let missing = verb.needs() & !limits.caps;
-    if verb.keys() & !limits.keys != 0 {
-        let raw = limits.keys == KeyKind::Mapped as u64;
+    if verb.keys() & !u64::from(limits.keys) != 0 {
+        let raw = limits.keys == KeyKind::Mapped as u8;
         let detail = if raw { "the key is not mapped" } else { "the key is another domain's" };
         return Error::invalid(V::NAME, detail)
             .hint("Domain::map makes a peer's region ready for a domain");
