@@ -313,7 +313,7 @@ pub const QUIRKS: &[Quirk] = &[
                the next one comes is used after it was freed",
     },
     Quirk {
-        id: 27,
+        id: 33,
         provider: "shm",
         from: V1_17,
         until: None,
@@ -321,7 +321,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: FIRST_PIECE,
     },
     Quirk {
-        id: 28,
+        id: 34,
         provider: "sockets",
         from: V1_17,
         until: None,
@@ -329,7 +329,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: FIRST_PIECE,
     },
     Quirk {
-        id: 29,
+        id: 35,
         provider: "ofi_mrail",
         from: V1_17,
         until: None,

@@ -21,7 +21,7 @@ pub fn register(list: &mut List) {
         only_mapped_keys_are_used
         a_mapping_outlives_its_operations
         keys_of_a_wrong_length_are_refused
-        quirk_29_any_length_is_mapped
+        quirk_35_any_length_is_mapped
         rails_that_ask_for_nothing
     );
     for case in [
@@ -30,7 +30,7 @@ pub fn register(list: &mut List) {
         "only_mapped_keys_are_used",
         "a_mapping_outlives_its_operations",
         "keys_of_a_wrong_length_are_refused",
-        "quirk_29_any_length_is_mapped",
+        "quirk_35_any_length_is_mapped",
     ] {
         list.env(&format!("raw_keys::{case}"), RAILS);
     }
@@ -190,7 +190,7 @@ fn a_mapping_outlives_its_operations(_: &Target) -> Verdict {
 
 /// The provider reads as much of a key as its own have, whatever a peer sent.
 // rule: M8
-// quirk: 29
+// quirk: 35
 fn keys_of_a_wrong_length_are_refused(_: &Target) -> Verdict {
     let p = pair::<Shared>()?;
     let region = exposed(&p.rig, 64)?;
@@ -205,8 +205,8 @@ fn keys_of_a_wrong_length_are_refused(_: &Target) -> Verdict {
     Ok(())
 }
 
-/// Defect 29: a key of one byte is mapped. An operation with it would read what is behind.
-fn quirk_29_any_length_is_mapped(_: &Target) -> Verdict {
+/// Defect 35: a key of one byte is mapped. An operation with it would read what is behind.
+fn quirk_35_any_length_is_mapped(_: &Target) -> Verdict {
     let rig = Rig::<Shared>::on(info()?)?;
     let (mut short, mut key) = ([7_u8], 0);
     let domain = rig.domain.as_raw();

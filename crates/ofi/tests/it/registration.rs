@@ -23,7 +23,7 @@ pub fn register(list: &mut List) {
         two_regions_over_one_buffer
         a_key_of_ones_own
         pieces_are_sent_and_received
-        exposed_pieces quirk_27_only_the_first_piece
+        exposed_pieces quirk_33_only_the_first_piece
         parts_of_a_region
         basic_registration
         a_region_with_a_counter
@@ -198,7 +198,7 @@ where
 
 /// Peers reach every piece, or the region is refused.
 // rule: M6, M17
-// quirk: 27, 28
+// quirk: 33, 28
 fn exposed_pieces<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, RMA)?;
     let (one, two) = (memory(vec![0; 64]), memory(vec![0; 64]));
@@ -220,7 +220,7 @@ fn exposed_pieces<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 }
 
 /// Defects 27, 28: shm and sockets take several pieces, and peers reach the first.
-fn quirk_27_only_the_first_piece<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+fn quirk_33_only_the_first_piece<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, RMA)?;
     if p.rig.info.domain().mr_iov_limit() < 2 {
         return Ok(());

@@ -108,7 +108,7 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("registration::two_regions_over_one_buffer", "sm2", SINCE_2, NO_RMA),
     no("registration::a_key_of_ones_own", "sm2", SINCE_2, NO_RMA),
     no("registration::exposed_pieces", "sm2", SINCE_2, NO_RMA),
-    no("registration::quirk_27_only_the_first_piece", "sm2", SINCE_2, NO_RMA),
+    no("registration::quirk_33_only_the_first_piece", "sm2", SINCE_2, NO_RMA),
     no("registration::parts_of_a_region", "sm2", SINCE_2, NO_RMA),
     no("registration::what_is_newer_is_gated", "sm2", SINCE_2, NO_RMA),
     no("registration::devices_are_refused", "sm2", SINCE_2, NO_RMA),
