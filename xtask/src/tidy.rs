@@ -29,6 +29,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "src/log.rs",
     "src/log/",
     "src/memory.rs",
+    "src/memory/",
     "src/mr.rs",
     "src/mr/",
     "src/object.rs",

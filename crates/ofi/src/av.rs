@@ -371,7 +371,12 @@ impl<T: Threading> AddressVector<T> {
                 format!("the address is {}, the domain's are {format}", address.format()),
             ));
         }
+        let rails = self.0.domain.info.rails();
         let mut bytes = match CheckedAddress::new(format, address.bytes()) {
+            _ if rails > 1 => {
+                CheckedAddress::of_rails(format, address.bytes(), rails)?;
+                address.bytes().to_vec()
+            }
             Ok(checked) => checked.bytes().to_vec(),
             // A form whose length only the provider knows: its own addresses tell.
             Err(error) if CheckedAddress::has_known_length(format) => return Err(error),

@@ -20,17 +20,26 @@ pub struct Segments {
     /// Segments without a descriptor.
     unregistered: usize,
     spilled: Vec<(iovec, *mut c_void)>,
-    /// The domain whose regions are in the list; null without any.
-    domain: *const (),
+    /// The domain, or the endpoint, whose regions are in the list; null without any.
+    scope: *const (),
     /// What the memory is for.
     access: Access,
     /// Whether others may write to some of it meanwhile.
     shared: bool,
     /// Whether a part of it is not one piece, where each has to be.
     torn: bool,
+    /// What of it is on devices: `DEVICE`, `DEVICE_BARE`, `NOWHERE`.
+    device: u8,
 }
 
-/// The `domain` of a list with regions of several.
+/// Some of the memory is a device's.
+const DEVICE: u8 = 1;
+/// Some of that comes without a descriptor.
+const DEVICE_BARE: u8 = 2;
+/// Some of that has no address in this process.
+const NOWHERE: u8 = 4;
+
+/// The `scope` of a list with regions of several.
 const SEVERAL: *const () = std::ptr::dangling();
 
 impl Segments {
@@ -48,10 +57,11 @@ impl Segments {
             total: 0,
             unregistered: 0,
             spilled: Vec::new(),
-            domain: std::ptr::null(),
+            scope: std::ptr::null(),
             access,
             shared: false,
             torn: false,
+            device: 0,
         }
     }
 
@@ -135,25 +145,43 @@ impl Segments {
         self.spilled.push(segment);
     }
 
-    /// Adds a piece of a region of `domain`.
+    /// Adds a piece of a region that belongs to `scope`: a domain, or an endpoint (rule M9).
     pub(crate) fn push_region(
         &mut self,
         ptr: *mut u8,
         len: usize,
         desc: *mut c_void,
-        domain: *const (),
+        scope: *const (),
     ) {
-        self.domain = match self.domain {
-            known if known.is_null() || known == domain => domain,
+        self.scope = match self.scope {
+            known if known.is_null() || known == scope => scope,
             _ => SEVERAL,
         };
         self.push_registered(ptr, len, desc);
     }
 
-    /// Whether a region in the list is not of `domain`.
+    /// Whether a region in the list is neither of the one nor of the other.
     #[inline]
-    pub(crate) fn is_foreign(&self, domain: *const ()) -> bool {
-        !self.domain.is_null() && self.domain != domain
+    pub(crate) fn is_foreign(&self, domain: *const (), endpoint: *const ()) -> bool {
+        !self.scope.is_null() && self.scope != domain && self.scope != endpoint
+    }
+
+    /// Says of what was listed last that it is a device's, whether it came with a descriptor, and
+    /// whether it has an address here.
+    pub(crate) fn mark_device(&mut self, described: bool, addressed: bool) {
+        self.device |= DEVICE;
+        self.device |= if described { 0 } else { DEVICE_BARE };
+        self.device |= if addressed { 0 } else { NOWHERE };
+    }
+
+    /// Why an endpoint cannot use what is on devices, if some is (rule M12): `granted` says that it
+    /// was opened for that, `register` that each such piece needs a descriptor.
+    #[inline]
+    pub(crate) fn refuses_device(&self, granted: bool, register: bool) -> bool {
+        self.device != 0
+            && (!granted
+                || self.device & NOWHERE != 0
+                || register && self.device & DEVICE_BARE != 0)
     }
 
     /// How many segments there are.

@@ -170,10 +170,10 @@ pub use info::{
     DomainAttr, EndpointAttr, Excluded, Explanation, FabricAttr, HintSet, Hints, Info, InfoList,
     Link, Nic, PciAddress, RxAttr, TxAttr,
 };
-pub use memory::Memory;
+pub use memory::{Dmabuf, ExternalMemory, HmemIface, Memory};
 pub use mr::{
-    ExposedRegion, FrozenRegion, MemoryRegion, RegionBuilder, RegionSlice, RemoteRegion,
-    RemoteSlice,
+    Descriptor, ExposedRegion, FrozenRegion, MappedRegion, MemoryRegion, RegionBuilder,
+    RegionSlice, RemoteRegion, RemoteSlice,
 };
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};

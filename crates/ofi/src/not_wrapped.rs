@@ -30,8 +30,6 @@ const COLLECTIVES: &str = "collectives and sets of addresses";
 const CONTEXTS: &str = "scalable endpoints and shared contexts";
 const PROFILING: &str = "profiling";
 const PROVIDER_OPS: &str = "operations that a provider opens by name";
-const REGIONS: &str = "regions of several pieces, bound to endpoints, refreshed, or with long keys";
-const DEVICES: &str = "memory of devices";
 
 const PEERS: &str = "part of the peer interface, between providers";
 const OBJECTS: &str = "memory monitors and other objects that are imported into libfabric itself";
@@ -83,14 +81,6 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_open_ops", PROVIDER_OPS),
     planned("fi_set_ops", PROVIDER_OPS),
     planned("fi_set_val", PROVIDER_OPS),
-    planned("fi_mr_bind", REGIONS),
-    planned("fi_mr_enable", REGIONS),
-    planned("fi_mr_map_raw", REGIONS),
-    planned("fi_mr_raw_attr", REGIONS),
-    planned("fi_mr_refresh", REGIONS),
-    planned("fi_mr_regv", REGIONS),
-    planned("fi_mr_unmap_key", REGIONS),
-    planned("fi_hmem_ze_device", DEVICES),
     planned("fi_av_set_user_id", "identifiers of the user's own in address vectors"),
     planned("fi_domain_bind", "an event queue for a domain"),
     planned("fi_group_addr", "groups of peers"),

@@ -63,6 +63,10 @@ pub enum Defect {
     /// A wait set keeps a byte of every completion until `fi_wait` has read it, and the provider stops
     /// where there is no more room.
     WaitSetFills,
+    /// Peers reach the first piece of a region of several, and no other.
+    OnlyFirstPiece,
+    /// A raw key that is shorter than the provider's own is read beyond its end.
+    RawKeyUnchecked,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -91,6 +95,9 @@ const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
+
+const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
+                           be reached by peers; access to the others fails, which shm does not say";
 
 /// All known defects.
 pub const QUIRKS: &[Quirk] = &[
@@ -371,6 +378,31 @@ pub const QUIRKS: &[Quirk] = &[
         text: "the completion queue's wait object keeps an entry of every endpoint that was bound to \
                it, and fi_trywait follows it after the endpoint was closed",
     },
+    Quirk {
+        id: 33,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 34,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 35,
+        provider: "ofi_mrail",
+        from: V1_17,
+        until: None,
+        defect: Defect::RawKeyUnchecked,
+        text: "fi_mr_map_raw takes a key of any length, and operations read as much of it as the \
+               provider's own have",
+    },
 ];
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
@@ -391,7 +423,9 @@ fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static
 /// The layers of a provider that may have a defect: the outermost one matches the receives.
 fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
     let skipped = match defect {
-        Defect::DirectedIgnored => provider.matches(';').count(),
+        Defect::DirectedIgnored | Defect::LastConnectionDangles | Defect::InsertFollowsGone => {
+            provider.matches(';').count()
+        }
         _ => 0,
     };
     provider.split(';').skip(skipped)
@@ -432,6 +466,10 @@ mod tests {
         let hit = |p| quirk_on(p, Defect::DirectedIgnored, V2_0).map(|q| q.id);
         assert_eq!(hit("tcp"), Some(14));
         assert_eq!(hit("tcp;ofi_rxm"), None);
+        // What keeps a connection of rxm would be a message to who stands on it.
+        let dangles = |p| quirk_on(p, Defect::LastConnectionDangles, V2_0).map(|q| q.id);
+        assert_eq!(dangles("tcp;ofi_rxm"), Some(25));
+        assert_eq!(dangles("tcp;ofi_rxm;ofi_mrail"), None);
     }
 
     #[test]

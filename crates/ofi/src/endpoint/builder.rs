@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
-    ErrorKind, EventQueue, Info, OpFlags, Result,
+    ErrorKind, EventQueue, Info, MrMode, OpFlags, Result,
     av::local,
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
+    mr::{BoundRegions, KeyKind},
     object::{Owned, refuse_fork},
     op::{lane::Lane, overflow::Overflow},
     quirks::{Defect, quirk},
@@ -133,10 +134,10 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 ordered[usize::from(one)..].iter().map(|queue| queue.hold()).collect();
             setup.open_for(handle, bind)?
         };
-        let limits = Limits::of(&info);
+        let limits = Limits::of(&info, domain.mr_mode);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
-        let by_flag = info.domain().mr_mode().contains(crate::MrMode::LOCAL);
+        let by_flag = limits.local_registration;
         let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, by_flag);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
@@ -157,6 +158,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             counters: self.counters.into_cores(),
             domain: Arc::clone(domain),
             groups: None,
+            bound: BoundRegions::new(),
             connection: None,
             info,
         })
@@ -362,8 +364,9 @@ fn with_modifiers(caps: u64) -> u64 {
 }
 
 impl Limits {
-    fn of(info: &Info) -> Limits {
-        let mr_mode = info.domain().mr_mode();
+    /// `domain` is what the domain asks of registrations; the endpoint's info may say more.
+    fn of(info: &Info, domain: MrMode) -> Limits {
+        let mr_mode = domain | info.domain().mr_mode().taken_apart();
         Limits {
             caps: with_modifiers(info.caps().raw()) | directed_messages(info),
             message: info.endpoint().max_msg_size(),
@@ -382,7 +385,12 @@ impl Limits {
                 format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
                 format => u64::MAX >> format.leading_zeros(),
             },
-            local_registration: mr_mode.contains(crate::MrMode::LOCAL),
+            local_registration: mr_mode.contains(MrMode::LOCAL),
+            device_registration: mr_mode.contains(MrMode::HMEM),
+            keys: match mr_mode.contains(MrMode::RAW) {
+                true => KeyKind::Mapped as u8,
+                false => KeyKind::Plain as u8,
+            },
         }
     }
 }

@@ -5,7 +5,8 @@
 //!    bound has passed.
 //! 3. If operations remain and the provider is known to crash now, endpoint, domain and buffers are
 //!    leaked and counted. Leaking is safe.
-//! 4. `fi_close`, once, with both queues' readers held off.
+//! 4. Regions that are bound to it are closed; then `fi_close`, once, with both queues' readers held
+//!    off.
 //! 5. Where a close is known to give memory back, what remained ends as `Closed` with its buffer;
 //!    its slots stay in limbo until the queues were seen empty, because every provider goes on
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
@@ -117,6 +118,10 @@ impl<T: Threading> Core<T> {
             local::settle();
         }
         if !self.hang_up() {
+            return Err(self.leak(left));
+        }
+        // Before the endpoint (rule L3). Their memory is held by whoever has them.
+        if self.bound.close_all().is_err() {
             return Err(self.leak(left));
         }
         let mut after = Deferred::new();

@@ -21,6 +21,7 @@ use crate::{
     cq::CqOpen,
     domain::DomainCore,
     error::check,
+    mr::BoundRegions,
     object::{CloseError, Owned},
     op::{Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane, peek},
     threading::{Shared, Threading},
@@ -120,6 +121,8 @@ pub(crate) struct Core<T: Threading> {
     domain: Arc<DomainCore<T>>,
     /// Of an endpoint that has an event queue for them.
     groups: Option<Box<multicast::Groups<T>>>,
+    /// Closed before it is.
+    bound: Arc<BoundRegions<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
     pub(crate) info: Info,
@@ -148,6 +151,10 @@ pub(crate) struct Limits {
     pub(crate) tag_bits: u64,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
+    /// Every buffer on a device must (FI_MR_HMEM, rule M12).
+    pub(crate) device_registration: bool,
+    /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
+    pub(crate) keys: u8,
 }
 
 impl Limits {
@@ -175,6 +182,20 @@ impl<T: Threading> Core<T> {
     #[inline]
     pub(crate) fn domain(&self) -> *const () {
         Arc::as_ptr(&self.domain).cast()
+    }
+
+    pub(crate) fn domain_core(&self) -> &Arc<DomainCore<T>> {
+        &self.domain
+    }
+
+    /// What tells regions that are bound to it from others.
+    #[inline]
+    pub(crate) fn scope(&self) -> *const () {
+        Arc::as_ptr(&self.bound).cast()
+    }
+
+    pub(crate) fn bound(&self) -> &Arc<BoundRegions<T>> {
+        &self.bound
     }
 
     /// Whether an address is in this endpoint's vector.

@@ -118,8 +118,16 @@ pub(crate) const SERVED_MODES: Mode =
     Mode::CONTEXT.union(Mode::CONTEXT2).union(Mode::ASYNC_IOV).union(Mode::RX_CQ_DATA);
 
 /// The memory registration modes that this crate serves (rule D7).
-pub(crate) const SERVED_MR_MODES: MrMode =
-    MrMode::LOCAL.union(MrMode::VIRT_ADDR).union(MrMode::ALLOCATED).union(MrMode::PROV_KEY);
+pub(crate) const SERVED_MR_MODES: MrMode = MrMode::LOCAL
+    .union(MrMode::VIRT_ADDR)
+    .union(MrMode::ALLOCATED)
+    .union(MrMode::PROV_KEY)
+    .union(MrMode::RAW)
+    .union(MrMode::ENDPOINT)
+    .union(MrMode::RMA_EVENT)
+    .union(MrMode::MMU_NOTIFY)
+    .union(MrMode::HMEM)
+    .union(MrMode::COLLECTIVE);
 
 impl Hints {
     /// Hints that ask for messages and nothing else.

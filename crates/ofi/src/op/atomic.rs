@@ -67,6 +67,8 @@ struct Action {
     /// Bytes of the target.
     len: usize,
     rights: Access,
+    /// What its key is: a bit of `KeyKind`.
+    keys: u64,
     kind: (Datatype, AtomicOp),
     /// The most elements of one operation.
     limit: usize,
@@ -140,13 +142,14 @@ impl Action {
         target: RemoteSlice,
         (datatype, op): (Datatype, AtomicOp),
     ) -> Action {
-        let RemoteSlice { addr, len, key, rights } = target;
+        let RemoteSlice { addr, len, key, rights, kind } = target;
         let size = datatype.size().unwrap_or(1);
         Action {
             peer,
             target: ofi_sys::fi_rma_ioc { addr, count: len / size, key },
             len,
             rights,
+            keys: kind as u64,
             kind: (datatype, op),
             limit: core.atomic_limit(form, datatype, op),
             flags: 0,
@@ -313,6 +316,18 @@ macro_rules! verbs {
             #[inline]
             fn needs(&self) -> u64 {
                 ofi_sys::FI_ATOMIC
+            }
+
+            #[inline]
+            fn keys(&self) -> u64 {
+                self.0.keys
+            }
+
+            fn change_keys(
+                &mut self,
+                change: &mut dyn FnMut(&mut u64) -> Result<()>,
+            ) -> Result<()> {
+                change(&mut self.0.target.key)
             }
 
             fn fits(&self, list: &Segments, _: usize) -> Result<()> {

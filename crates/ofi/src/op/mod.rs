@@ -33,6 +33,7 @@ use crate::{
     Address, Error, ErrorKind, Result,
     buf::Segments,
     endpoint::Core,
+    mr::KeyKind,
     threading::{Accepts, Shared, Threading, Word},
     wait::{self, Source},
 };
@@ -132,6 +133,15 @@ pub(crate) mod sealed {
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
         fn needs(&self) -> u64;
+        /// What the keys of the remote memory are that it names: bits of `KeyKind`, 0 for no key.
+        #[inline]
+        fn keys(&self) -> u64 {
+            0
+        }
+        /// Changes each of those keys.
+        fn change_keys(&mut self, _change: &mut dyn FnMut(&mut u64) -> Result<()>) -> Result<()> {
+            Ok(())
+        }
         /// That it can be done with this memory, where an operation may name so many pieces of remote
         /// memory.
         fn fits(&self, _list: &Segments, _remote_iov: usize) -> Result<()> {
@@ -223,7 +233,7 @@ where
     /// Posts, or queues if `queue` and there is no room.
     #[inline(always)]
     fn start(self, queue: bool) -> Result<Op<V, B, T>, Failed<B>> {
-        let Operation { core, verb, buffer, to, fault } = self;
+        let Operation { core, mut verb, buffer, to, fault } = self;
         if let Some(fault) = fault {
             return Err(Failed::back(fault, buffer));
         }
@@ -235,8 +245,14 @@ where
         if let Err(error) = post::check(core, verb, &laid.list, to) {
             return Err(laid.lift(error));
         }
+        let mapped = verb.keys() == KeyKind::Mapped as u64;
+        if mapped {
+            if let Err(error) = laid.map_keys(core, &mut verb) {
+                return Err(laid.lift(error));
+            }
+        }
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed.
-        unsafe { laid.launch(verb, to, queue) }
+        unsafe { laid.launch(verb, to, queue, mapped) }
     }
 }
 

@@ -343,7 +343,7 @@ impl<'ep, T: Threading> Claimed<'ep, T> {
         // The slot is the operation's now.
         let _ = ManuallyDrop::new(self);
         // SAFETY: `check` found the arguments right; the endpoint is open, as it is borrowed.
-        unsafe { laid.launch(verb, None, true) }.map_err(|Failed { error, buf }| {
+        unsafe { laid.launch(verb, None, true, false) }.map_err(|Failed { error, buf }| {
             let buf = buf.into_buffer().expect("what was not posted comes back");
             Unclaimed { error, buf, claimed: None }
         })
@@ -393,7 +393,7 @@ unsafe fn discard<T: Threading>(slot: &Slot<T>) {
         let laid = unsafe { post::lay_in::<ClaimVerb, Nowhere, T>(lane, slot, room) };
         // SAFETY: the endpoint is open and cannot close meanwhile; it can receive tagged messages, as
         // it has found one.
-        unsafe { laid.launch(ClaimVerb { tag: found.tag, flags }, None, true) }
+        unsafe { laid.launch(ClaimVerb { tag: found.tag, flags }, None, true, false) }
     });
     match posted {
         Some(Ok(op)) => op.forgo(),

@@ -14,6 +14,7 @@ use crate::{
     buf::{INLINE_SEGMENTS, Segments},
     endpoint::{Core, DIRECTED_MSG, Limits},
     error::Needs,
+    mr::KeyKind,
     threading::{Threading, Word},
 };
 
@@ -71,18 +72,36 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         unsafe { slot::take::<B>(&raw mut (*body).buffer) }
     }
 
+    /// Puts keys in the places of their mappings' numbers, and holds these until the operation has
+    /// ended (rule M8). [`check`] has found that all are such.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn map_keys(&self, core: &Core<T>, verb: &mut V) -> Result<()> {
+        let domain = core.domain_core();
+        let mut mappings = Vec::new();
+        verb.change_keys(&mut |key| {
+            mappings.push(domain.resolve(key)?);
+            Ok(())
+        })?;
+        let body = self.slot.body(Part::Whole, |b| b);
+        // SAFETY: the slot is ours alone, and nothing is in it but the buffer.
+        unsafe { (*body).spilled.get_or_insert_default().mappings = mappings };
+        Ok(())
+    }
+
     /// Posts the operation, or queues it if `queue` and there is no room.
     ///
     /// # Safety
     ///
     /// The lane's endpoint is open and cannot close meanwhile; what [`Verb::issue`] asks for holds, but
-    /// for an address that may have been removed.
+    /// for an address that may have been removed; `mapped` if `map_keys` was called.
     #[inline(always)]
     pub(super) unsafe fn launch(
         self,
         verb: V,
         to: Option<Address>,
         queue: bool,
+        mapped: bool,
     ) -> Result<Op<V, B, T>, Failed<B>> {
         let Laid { lane, slot, list, .. } = self;
         let body = slot.body(Part::Whole, |b| b);
@@ -92,7 +111,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
             slot::note::<V, T>(body, verb.note(list.total()));
         }
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
-        let extra = if list.count() >= INLINE_SEGMENTS { EXTRA } else { 0 };
+        let extra = if list.count() >= INLINE_SEGMENTS || mapped { EXTRA } else { 0 };
         // Also when it is to be queued: from here on the slot names its address.
         slot.state.store_fenced(PROVIDER | OP | extra);
         let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
@@ -172,18 +191,29 @@ pub(super) fn check<V: Verb, T: Threading>(
         && list.count() <= limits.pieces::<V>()
         && (V::RECEIVES || list.total() <= limits.message)
         && (!limits.local_registration || list.unregistered() == 0)
-        && !list.is_foreign(core.domain())
+        && !list.is_foreign(core.domain(), core.scope())
+        && !limits.refuse_device(list)
+        && verb.keys() & !u64::from(limits.keys) == 0
         && to.is_none_or(|address| core.knows(address));
     if !good {
         // In pieces: what goes there by reference would be kept in memory for every operation.
         let unknown = to.is_some_and(|address| !core.knows(address));
-        let foreign = list.is_foreign(core.domain());
+        let foreign = list.is_foreign(core.domain(), core.scope());
+        if limits.refuse_device(list) {
+            return Err(device_refused::<V>());
+        }
         return Err(refuse(core, verb, (list.count(), list.total()), foreign, unknown));
     }
     verb.fits(list, limits.remote_iov)
 }
 
 impl Limits {
+    /// Whether memory of devices in the list cannot be used (rule M12).
+    #[inline(always)]
+    fn refuse_device(&self, list: &Segments) -> bool {
+        list.refuses_device(self.caps & ofi_sys::FI_HMEM != 0, self.device_registration)
+    }
+
     /// How many pieces of memory an operation may have.
     #[inline(always)]
     fn pieces<V: Verb>(&self) -> usize {
@@ -193,6 +223,15 @@ impl Limits {
             (false, true) => usize::MAX,
         }
     }
+}
+
+#[cold]
+fn device_refused<V: Verb>() -> Error {
+    Error::unsupported(V::NAME, Needs::Property("memory that the endpoint can use as it is"))
+        .detail("the memory is a device's")
+        .hint(
+            "ask for FI_HMEM in the hints; where the domain has FI_MR_HMEM use a slice of a region,              registered for this operation",
+        )
 }
 
 /// Why [`check`] does not like it: `count` and `total` of the list, whether it has regions of
@@ -208,9 +247,15 @@ pub(super) fn refuse<V: Verb, T: Threading>(
 ) -> Error {
     let limits = &core.limits;
     let missing = verb.needs() & !limits.caps;
+    if verb.keys() & !u64::from(limits.keys) != 0 {
+        let raw = limits.keys == KeyKind::Mapped as u8;
+        let detail = if raw { "the key is not mapped" } else { "the key is another domain's" };
+        return Error::invalid(V::NAME, detail)
+            .hint("Domain::map makes a peer's region ready for a domain");
+    }
     if foreign {
         return Error::invalid(V::NAME, "a region of another domain")
-            .hint("register the memory on the endpoint's domain too");
+            .hint("register the memory on the endpoint's domain, or on the endpoint, too");
     }
     if count > limits.pieces::<V>() {
         return Error::new(ErrorKind::TooLarge { limit: limits.pieces::<V>() }, V::NAME)
@@ -369,8 +414,9 @@ unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memor
             }
             (iov.cast_const(), desc)
         } else {
-            let spilled = &mut (*body).spilled;
-            let (iov, desc) = &mut **spilled.insert(Box::new(list.iter().unzip()));
+            let spilled = (*body).spilled.get_or_insert_default();
+            spilled.lists = list.iter().unzip();
+            let (iov, desc) = &mut spilled.lists;
             (iov.as_mut_ptr().cast_const(), desc.as_mut_ptr())
         }
     };

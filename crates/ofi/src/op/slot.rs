@@ -30,7 +30,7 @@
 //! The body is written by the poster before `PROVIDER` or `QUEUED` is set, by the completer before
 //! `DONE` is set, and read by the owner the table above names. The state word orders these.
 
-use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, task::Waker};
+use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, sync::Arc, task::Waker};
 
 use libc::iovec;
 
@@ -39,6 +39,7 @@ use crate::{
     Error,
     buf::INLINE_SEGMENTS,
     cq::Deferred,
+    mr::Mapping,
     sync::{Guarded, Watch},
     threading::{Threading, Word},
 };
@@ -102,7 +103,7 @@ pub(crate) struct Body<T: Threading> {
     pub(crate) buffer: Storage,
     /// Why it failed, if it did. `None` in a free slot.
     pub(crate) error: Option<Error>,
-    pub(crate) spilled: Option<Box<(Vec<iovec>, Vec<*mut c_void>)>>,
+    pub(crate) spilled: Option<Box<Spilled<T>>>,
     pub(crate) ticket: *const (),
     /// Vectors live here until the completion (rule B9, FI_ASYNC_IOV).
     pub(crate) desc: [MaybeUninit<*mut c_void>; INLINE_SEGMENTS],
@@ -112,6 +113,20 @@ pub(crate) struct Body<T: Threading> {
     waker: MaybeUninit<Waker>,
     /// The verb's arguments, where it waits to be posted.
     pub(crate) verb: VerbStorage,
+}
+
+/// What an operation needs until its end that has no room in its slot.
+pub(crate) struct Spilled<T: Threading> {
+    /// Lists of more segments than fit.
+    pub(crate) lists: (Vec<iovec>, Vec<*mut c_void>),
+    /// What the keys are of that it uses (rule M8).
+    pub(crate) mappings: Vec<Arc<Mapping<T>>>,
+}
+
+impl<T: Threading> Default for Spilled<T> {
+    fn default() -> Self {
+        Spilled { lists: (Vec::new(), Vec::new()), mappings: Vec::new() }
+    }
 }
 
 /// Room for a verb: reads and writes name up to three pieces of remote memory.

@@ -45,7 +45,9 @@ mod peek;
 mod polls;
 mod queues;
 mod raw_cq;
+mod raw_keys;
 mod reentrancy;
+mod registration;
 mod rma;
 mod schedules;
 mod sequences;
@@ -72,6 +74,8 @@ fn main() -> std::process::ExitCode {
     polls::register(&mut list);
     mr::register(&mut list);
     multicast::register(&mut list);
+    registration::register(&mut list);
+    raw_keys::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
     counters::register(&mut list);

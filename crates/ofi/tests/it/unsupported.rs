@@ -43,6 +43,9 @@ const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 const NO_SETS: &str = "its completion queues cannot be in wait sets";
 const SETS_FILL: &str = "its wait sets fill (quirk 31)";
 const NO_GROUPS: &str = "sockets has no multicast";
+const NO_BASIC: &str = "registration as of old is without any check there";
+const NO_COUNTED_REGIONS: &str = "it counts by endpoints alone";
+const NO_DEVICES: &str = "it has no memory of devices";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("peek::claimed_and_received", "sockets::rdm::shared", ALL, CLAIMS_RACE),
@@ -148,4 +151,25 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("av_extra::quirk_10_symmetric_overwrites", "shm", ALL, RESOLVES_NOTHING),
     no("av_extra::quirk_10_symmetric_overwrites", "sm2", SINCE_2, RESOLVES_NOTHING),
     no("av_extra::quirk_10_symmetric_overwrites", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
+    no("registration::two_regions_over_one_buffer", "sm2", SINCE_2, NO_RMA),
+    no("registration::a_key_of_ones_own", "sm2", SINCE_2, NO_RMA),
+    no("registration::exposed_pieces", "sm2", SINCE_2, NO_RMA),
+    no("registration::quirk_33_only_the_first_piece", "sm2", SINCE_2, NO_RMA),
+    no("registration::parts_of_a_region", "sm2", SINCE_2, NO_RMA),
+    no("registration::what_is_newer_is_gated", "sm2", SINCE_2, NO_RMA),
+    no("registration::devices_are_refused", "sm2", SINCE_2, NO_RMA),
+    no("registration::what_a_region_tells", "sm2", SINCE_2, NO_RMA),
+    no("registration::refreshed", "sm2", SINCE_2, NO_RMA),
+    no("registration::basic_registration", "shm", ALL, NO_BASIC),
+    no("registration::basic_registration", "sm2", SINCE_2, NO_RMA),
+    no("registration::a_region_with_a_counter", "tcp;ofi_rxm", ALL, NO_COUNTED_REGIONS),
+    no("registration::a_region_with_a_counter", "shm", ALL, NO_COUNTED_REGIONS),
+    no("registration::a_region_with_a_counter", "udp;ofi_rxd", ALL, NO_COUNTED_REGIONS),
+    no("registration::a_region_with_a_counter", "sm2", SINCE_2, NO_RMA),
+    no("registration::devices_that_are_not_there", "tcp;ofi_rxm", ALL, NO_DEVICES),
+    no("registration::devices_that_are_not_there", "udp;ofi_rxd", ALL, NO_DEVICES),
+    no("registration::devices_that_are_not_there", "sockets", ALL, NO_DEVICES),
+    no("registration::devices_that_are_not_there", "tcp::rdm", SINCE_2, NO_DEVICES),
+    no("registration::devices_that_are_not_there", "sm2", SINCE_2, NO_RMA),
+    no("registration::a_region_with_a_counter", "tcp::rdm", SINCE_2, NO_COUNTED_REGIONS),
 ];

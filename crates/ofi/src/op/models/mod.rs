@@ -87,7 +87,7 @@ impl World {
 
     fn post<V: Uses<Token>>(&self, verb: V, to: Option<Address>) -> crate::Result<Op<V, Token>> {
         // SAFETY: the model closes its lane when nobody posts.
-        unsafe { lay(self.lane(), self.token()).launch(verb, to, true) }.map_err(Error::from)
+        unsafe { lay(self.lane(), self.token()).launch(verb, to, true, false) }.map_err(Error::from)
     }
 
     fn send(&self, number: u64) -> Op<Out, Token> {
