@@ -146,7 +146,7 @@ pub use attr::{
     Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
 pub use av::{Address, AddressVector, AddressVectorBuilder, FabricAddress};
-pub use buf::{Buf, BufMut, Segments};
+pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::{
     overflow::Overflow,
-    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, QUEUED, Slot},
+    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, Part, QUEUED, Slot},
 };
 use crate::{
     Errno, Error,
@@ -448,6 +448,16 @@ impl<T: Threading> Lane<T> {
             let _reader = queue.hold();
             for slot in self.slots() {
                 slot.wake(&mut after);
+                // SAFETY: the table is written before the slot is marked.
+                let receives = unsafe { slot.table() }.receives;
+                let read_here = std::ptr::eq(*queue, &raw const **self.queue(receives));
+                if read_here && slot.state.load() & (PROVIDER | OP | DONE) == PROVIDER {
+                    // SAFETY: an orphan is whose reads its queue, and that is held off. One with an
+                    // `Op` is told by that, when it goes or gives up.
+                    slot.body(Part::Buffer, |b| unsafe {
+                        ((*b).table.lose_buffer)(&raw mut (*b).buffer);
+                    });
+                }
             }
         }
         after.run();

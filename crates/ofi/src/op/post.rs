@@ -10,7 +10,7 @@ use super::{
     slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
-    Address, Error, ErrorKind, Result,
+    Address, Error, ErrorKind, Place, Result,
     buf::{INLINE_SEGMENTS, Segments},
     endpoint::{Core, DIRECTED_MSG, Limits},
     error::Needs,
@@ -36,6 +36,7 @@ pub(super) fn lay<V: Uses<B>, B: 'static, T: Threading>(
     // SAFETY: a slot just taken from the free list is ours alone, and its buffer storage is empty.
     let list = unsafe {
         slot::store(&raw mut (*body).buffer, buffer);
+        V::moved(&mut *slot::stored::<B>(&raw mut (*body).buffer), Place::Operation);
         Glue::<V, B, T>::list(body)
     };
     Laid { lane, slot, list, kind: PhantomData }
@@ -47,7 +48,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
     #[inline(never)]
     pub(super) fn lift(self, error: Error) -> Failed<B> {
         // SAFETY: it is not posted, so the slot is ours alone.
-        unsafe { not_posted::<B, T>(self.slot, error) }
+        unsafe { not_posted::<V, B, T>(self.slot, error) }
     }
 
     /// Posts the operation, or queues it if `queue` and there is no room.
@@ -95,7 +96,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         if status < 0 {
             if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
                 // SAFETY: it was not posted, so the slot is ours alone.
-                return Err(unsafe { not_posted::<B, T>(slot, refused::<V>(status)) });
+                return Err(unsafe { not_posted::<V, B, T>(slot, refused::<V>(status)) });
             }
             // SAFETY: as above.
             unsafe { Glue::<V, B, T>::keep_verb(body, verb) };
@@ -115,15 +116,16 @@ const REMOVED: isize = isize::MIN;
 /// The slot holds a `B` and is the caller's alone.
 #[cold]
 #[inline(never)]
-unsafe fn not_posted<B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
+unsafe fn not_posted<V: Uses<B>, B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
     // SAFETY: the caller's promise.
-    let buffer = unsafe {
+    let mut buffer = unsafe {
         let body = slot.body(Part::Whole, |b| b);
         slot::Body::clear_extra(body);
         let buffer = slot::take::<B>(&raw mut (*body).buffer);
         lane::Lane::home(slot);
         buffer
     };
+    V::moved(&mut buffer, Place::Caller);
     Failed::back(error, buffer)
 }
 
@@ -228,12 +230,18 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         name: V::NAME,
         receives: V::RECEIVES,
         drop_buffer: Self::drop_buffer,
+        lose_buffer: Self::lose_buffer,
         issue: Self::issue,
     };
 
     unsafe fn drop_buffer(storage: *mut slot::Storage) {
         // SAFETY: the caller has a storage that `launch` put a `B` in.
         drop(unsafe { slot::take::<B>(storage) });
+    }
+
+    unsafe fn lose_buffer(storage: *mut slot::Storage) {
+        // SAFETY: as above.
+        V::moved(unsafe { &mut *slot::stored::<B>(storage) }, Place::Lost);
     }
 
     /// The memory of the buffer in a slot.

@@ -128,6 +128,8 @@ pub(crate) struct Table<T: Threading> {
     pub(crate) receives: bool,
     /// Drops the buffer in place.
     pub(crate) drop_buffer: unsafe fn(*mut Storage),
+    /// Tells the buffer that nothing will end its operation.
+    pub(crate) lose_buffer: unsafe fn(*mut Storage),
     /// Hands the operation to the provider: the value of the C call.
     pub(crate) issue: unsafe fn(&Slot<T>) -> isize,
 }
@@ -174,8 +176,13 @@ impl<T: Threading> Slot<T> {
         }
         struct Free<T>(T);
         impl<T: Threading> Free<T> {
-            const TABLE: Table<T> =
-                Table { name: "", receives: false, drop_buffer: nothing, issue: never::<T> };
+            const TABLE: Table<T> = Table {
+                name: "",
+                receives: false,
+                drop_buffer: nothing,
+                lose_buffer: nothing,
+                issue: never::<T>,
+            };
         }
         Slot {
             context: Guarded::new(MaybeUninit::zeroed()),
