@@ -99,6 +99,7 @@
 //! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
+//! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
@@ -134,6 +135,7 @@ mod object;
 mod op;
 mod params;
 mod passive;
+mod pool;
 mod quirks;
 mod raw_cq;
 mod sync;
@@ -181,6 +183,10 @@ pub use op::{
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
+pub use pool::{
+    Budget, NotJoined, Pool, PoolBuf, PoolBuilder, PoolBytes, PoolPiece, Reservation, Reserve,
+    Take, Usage,
+};
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,

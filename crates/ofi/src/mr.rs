@@ -39,7 +39,8 @@ use crate::{
 };
 
 /// The rights that a registration can have: what is done here, nothing that peers do.
-const LOCAL: Access = Access::SEND.union(Access::RECV).union(Access::READ).union(Access::WRITE);
+pub(crate) const LOCAL: Access =
+    Access::SEND.union(Access::RECV).union(Access::READ).union(Access::WRITE);
 
 /// Registered memory, owned alone: sent from, received into, and read and written as bytes in
 /// between.
@@ -260,7 +261,7 @@ impl<T: Threading> Registered<T> {
 }
 
 /// Registers memory that the caller keeps until the region is closed.
-fn open<T: Threading>(
+pub(crate) fn open<T: Threading>(
     domain: &Arc<DomainCore<T>>,
     base: NonNull<u8>,
     len: usize,

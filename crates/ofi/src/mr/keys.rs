@@ -34,7 +34,7 @@ impl Keys {
         None
     }
 
-    pub(super) fn release(&mut self, key: u64) {
+    pub(crate) fn release(&mut self, key: u64) {
         self.used.remove(&key);
     }
 }
