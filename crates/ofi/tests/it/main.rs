@@ -37,6 +37,7 @@ mod messages;
 mod mr;
 mod ops;
 mod options;
+mod pool;
 mod queues;
 mod raw_cq;
 mod reentrancy;
@@ -62,6 +63,7 @@ fn main() -> std::process::ExitCode {
     sequences::register(&mut list);
     ops::register(&mut list);
     options::register(&mut list);
+    pool::register(&mut list);
     mr::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
