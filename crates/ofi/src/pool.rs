@@ -243,7 +243,7 @@ impl<T: Threading> Pool<T> {
     ///
     /// `Busy` if not; otherwise as [`Take::wait`].
     pub fn try_take(&self, len: usize) -> Result<PoolBuf<T>> {
-        self.take(len).look(None).unwrap_or_else(|| Err(Error::busy()))
+        self.take(len).look(None).unwrap_or_else(|| Err(budget::busy()))
     }
 
     /// Frees what nobody uses. Returns how many bytes. Slabs of which one buffer is used stay.

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result,
+    object::forked,
     threading::{Lock, Mode, Shared},
     wait::{self, Parker, Source},
 };
@@ -85,7 +86,7 @@ impl Budget {
     pub fn try_reserve(&self, bytes: usize) -> Result<Reservation> {
         match self.reserve(bytes).0.look(None) {
             Some(grant) => self.reservation(grant),
-            None => Err(Error::busy()),
+            None => Err(busy()),
         }
     }
 
@@ -135,6 +136,15 @@ impl fmt::Debug for Budget {
     }
 }
 
+/// The shared value for what is not there now: asking must not allocate.
+pub(super) fn busy() -> Error {
+    static BUSY: LazyLock<Error> = LazyLock::new(|| {
+        let error = Error::new(ErrorKind::Busy, "taking from a budget");
+        error.hint("await it, or wait for it: `take`, `reserve`")
+    });
+    BUSY.clone()
+}
+
 /// Bytes of a [`Budget`] that are charged until this is dropped.
 #[must_use = "dropping it gives the bytes back"]
 pub struct Reservation {
@@ -153,6 +163,10 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         let bytes = self.bytes;
+        if forked() {
+            // The lock may have been held by a thread that the fork left behind.
+            return;
+        }
         self.budget.change_in_drop(|ledger, todo| ledger.release(bytes, todo));
     }
 }
@@ -292,6 +306,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if forked() {
+            return;
+        }
         match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(number) => {
                 self.budget.change_in_drop(|ledger, todo| ledger.leave(number, todo));

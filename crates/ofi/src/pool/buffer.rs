@@ -26,7 +26,8 @@ use crate::{
 /// descriptor along, on endpoints of its domain; elsewhere it is refused.
 ///
 /// Dropping it, on any thread where the domain is [`Shared`], makes it idle; an operation that was
-/// dropped does so when it ends. It keeps pool and domain open.
+/// dropped does so when it ends. It keeps the domain open, so that it is no [`Memory`](crate::Memory)
+/// to expose: what peers could reach the domain keeps in turn.
 ///
 /// Its bytes are zero where the memory is new. Otherwise they are what the user before left there,
 /// also beyond what was received ([`PoolBuilder::zeroed`](crate::PoolBuilder::zeroed)).
