@@ -238,6 +238,29 @@ impl Segments {
 pub unsafe trait Buf: 'static {
     /// Lists the memory.
     fn segments(&self, list: &mut Segments);
+
+    /// Told by operations whose it is from now on, for buffers that count themselves; nothing
+    /// happens otherwise. A type that has a pool's buffer in it passes this on.
+    ///
+    /// Neither panics nor calls this crate, but for passing it on.
+    #[inline]
+    fn moved(&mut self, to: Place) {
+        let _ = to;
+    }
+}
+
+/// Whose a buffer is; see [`Buf::moved`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// The caller's: it was not posted, or has come back.
+    Caller,
+    /// An operation's, from the post to its end; also where the operation was dropped meanwhile.
+    Operation,
+    /// That of an operation that was given up: it comes back through a [`Held`](crate::Held).
+    Held,
+    /// That of an operation which nothing will end, see [`leaked`](crate::leaked).
+    Lost,
 }
 
 /// Memory that can be received into.
@@ -335,6 +358,11 @@ macro_rules! vectors {
             fn segments(&self, list: &mut Segments) {
                 self.iter().for_each(|b| b.segments(list));
             }
+
+            #[inline]
+            fn moved(&mut self, to: Place) {
+                self.iter_mut().for_each(|b| b.moved(to));
+            }
         }
         // SAFETY: each element keeps its own promise, and owns its memory alone, so no two overlap.
         unsafe impl<B: BufMut $(, const $n: usize)?> BufMut for $ty {
@@ -358,6 +386,12 @@ unsafe impl<A: Buf, B: Buf> Buf for (A, B) {
     fn segments(&self, list: &mut Segments) {
         self.0.segments(list);
         self.1.segments(list);
+    }
+
+    #[inline]
+    fn moved(&mut self, to: Place) {
+        self.0.moved(to);
+        self.1.moved(to);
     }
 }
 

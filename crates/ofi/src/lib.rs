@@ -100,6 +100,7 @@
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
+//! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
@@ -136,6 +137,7 @@ mod op;
 mod params;
 mod passive;
 mod poll;
+mod pool;
 mod quirks;
 mod raw_cq;
 mod sync;
@@ -149,7 +151,7 @@ pub use attr::{
     Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
 pub use av::{Address, AddressVector, AddressVectorBuilder, FabricAddress};
-pub use buf::{Buf, BufMut, Segments};
+pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
@@ -186,6 +188,10 @@ pub use op::{
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
 pub use poll::{PollSet, Pollable, Ready};
+pub use pool::{
+    Budget, NotJoined, Pool, PoolBuf, PoolBuilder, PoolBytes, PoolPiece, Reservation, Reserve,
+    Take, Usage,
+};
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,

@@ -27,7 +27,7 @@ mod descriptor;
 mod exposed;
 mod keys;
 mod mapped;
-mod register;
+pub(crate) mod register;
 mod remote;
 mod slice;
 
@@ -52,7 +52,8 @@ use crate::{
 };
 
 /// The rights that a registration can have: what is done here, nothing that peers do.
-const LOCAL: Access = Access::SEND.union(Access::RECV).union(Access::READ).union(Access::WRITE);
+pub(crate) const LOCAL: Access =
+    Access::SEND.union(Access::RECV).union(Access::READ).union(Access::WRITE);
 
 /// Registered memory, owned alone: sent from, received into, and read and written as bytes in
 /// between.

@@ -44,7 +44,7 @@ impl Keys {
         self.used.insert(key)
     }
 
-    pub(super) fn release(&mut self, key: u64) {
+    pub(crate) fn release(&mut self, key: u64) {
         self.used.remove(&key);
     }
 }

@@ -36,7 +36,7 @@ use crate::{
 pub(super) const REMOTE: Access = Access::REMOTE_READ.union(Access::REMOTE_WRITE);
 
 /// What a registration is asked to be.
-pub(super) struct Request<'a, T: Threading> {
+pub(crate) struct Request<'a, T: Threading> {
     pub(super) domain: &'a Arc<DomainCore<T>>,
     /// The memory, in this order.
     pub(super) pieces: &'a [iovec],
@@ -61,15 +61,15 @@ pub(super) struct Request<'a, T: Threading> {
 /// A registration, in use. It ends once: [`close`](Self::close), or drop.
 ///
 /// The memory is not its own: who holds it keeps that until `close` has returned `Ok`.
-pub(super) struct Registration<T: Threading> {
+pub(crate) struct Registration<T: Threading> {
     fid: Arc<Fid<T>>,
     bound: Option<Arc<BoundRegions<T>>>,
-    pub(super) desc: *mut c_void,
+    pub(crate) desc: *mut c_void,
     pub(super) key: u64,
     pub(super) raw: Option<RawKey>,
     /// What the domain's allocator gave, where the key is ours to choose.
     requested: Option<u64>,
-    pub(super) access: Access,
+    pub(crate) access: Access,
     /// BoundRegions to it, so open for as long as it is.
     counters: Vec<Arc<CounterCore<T>>>,
     ended: AtomicBool,
@@ -84,7 +84,7 @@ unsafe impl Sync for Registration<Shared> {}
 
 impl<'a, T: Threading> Request<'a, T> {
     /// Memory of the host, for these uses, and nothing else.
-    pub(super) fn new(
+    pub(crate) fn new(
         domain: &'a Arc<DomainCore<T>>,
         pieces: &'a [iovec],
         access: Access,
@@ -111,7 +111,7 @@ impl<'a, T: Threading> Request<'a, T> {
     ///
     /// The pieces, and what `place` says of them, stay as they are until the registration has ended;
     /// so does the region `base`, which they are within.
-    pub(super) unsafe fn open(self) -> Result<Registration<T>> {
+    pub(crate) unsafe fn open(self) -> Result<Registration<T>> {
         refuse_fork(NAME)?;
         self.check()?;
         let mode = self.domain.mr_mode;
@@ -402,7 +402,7 @@ impl<T: Threading> Registration<T> {
 
     /// What tells where it may be used: its endpoint, or its domain.
     #[inline]
-    pub(super) fn scope(&self) -> *const () {
+    pub(crate) fn scope(&self) -> *const () {
         match &self.bound {
             Some(bound) => Arc::as_ptr(bound).cast(),
             None => Arc::as_ptr(&self.domain).cast(),
@@ -421,7 +421,7 @@ impl<T: Threading> Registration<T> {
     }
 
     /// Ends it, once. An error if the device may know the memory still: it must stay for good.
-    pub(super) fn close(&self) -> Result<()> {
+    pub(crate) fn close(&self) -> Result<()> {
         let result = bound::close(&self.fid, self.bound.as_deref());
         if self.ended.swap(true, Ordering::AcqRel) {
             return result;

@@ -15,7 +15,7 @@ use ofi_sys::{fi_ioc, fid_ep};
 use super::{Memory, Operation, Outcome, Uses, Verb, inject::Injects, options::Flagged};
 use crate::{
     Access, AtomicOp, Datatype, Error, ErrorKind, RemoteSlice, Result,
-    buf::{Buf, BufMut, Segments},
+    buf::{Buf, BufMut, Place, Segments},
     endpoint::Core,
     error::Needs,
     quirks::{Defect, quirk},
@@ -496,6 +496,11 @@ impl<B: Buf> Uses<B> for AtomicVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
     }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
+    }
 }
 
 impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
@@ -506,6 +511,12 @@ impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
         list.want(Access::READ);
         result.segments_mut(list);
         list.parts(2);
+    }
+
+    #[inline]
+    fn moved((operand, result): &mut (A, R), to: Place) {
+        operand.moved(to);
+        result.moved(to);
     }
 }
 
@@ -519,5 +530,12 @@ impl<A: Buf, C: Buf, R: BufMut> Uses<(A, C, R)> for CompareVerb {
         list.want(Access::READ);
         result.segments_mut(list);
         list.parts(3);
+    }
+
+    #[inline]
+    fn moved((operand, compare, result): &mut (A, C, R), to: Place) {
+        operand.moved(to);
+        compare.moved(to);
+        result.moved(to);
     }
 }

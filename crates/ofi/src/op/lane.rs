@@ -13,7 +13,7 @@ use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::{
     overflow::Overflow,
-    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, QUEUED, Slot},
+    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, Part, QUEUED, Slot},
 };
 use crate::{
     Errno, Error,
@@ -453,11 +453,22 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn give_up(&self, queues: &[&CqCore<T>]) {
         self.lost.store(1);
         let mut after = Deferred::new();
-        for queue in queues {
-            // Keeps completers away: taking a waker is theirs otherwise.
-            let _reader = queue.hold();
+        {
+            // Keeps completers away: wakers and orphans are theirs otherwise. In the order of their
+            // addresses, as whoever closes an endpoint holds them.
+            let mut queues = queues.to_vec();
+            queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            queues.dedup_by_key(|queue| std::ptr::from_ref(*queue));
+            let _readers: Vec<_> = queues.iter().map(|queue| queue.hold()).collect();
             for slot in self.slots() {
                 slot.wake(&mut after);
+                if slot.state.load() & (PROVIDER | OP | DONE) == PROVIDER {
+                    // SAFETY: nobody else has an orphan now, and its buffer is in it. One with an
+                    // `Op` is told by that, when it goes or gives up.
+                    slot.body(Part::Buffer, |b| unsafe {
+                        ((*b).table.lose_buffer)(&raw mut (*b).buffer);
+                    });
+                }
             }
         }
         after.run();

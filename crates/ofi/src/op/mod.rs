@@ -30,7 +30,7 @@ use std::{
 use libc::iovec;
 
 use crate::{
-    Address, Error, ErrorKind, Result,
+    Address, Error, ErrorKind, Place, Result,
     buf::Segments,
     endpoint::Core,
     mr::KeyKind,
@@ -107,7 +107,7 @@ impl Wide {
 
 pub(crate) mod sealed {
     use super::{Memory, Outcome, Segments};
-    use crate::{Access, Result};
+    use crate::{Access, Place, Result};
 
     /// A verb: its arguments, its call, its end. Public in name only.
     pub trait Verb: Copy + 'static {
@@ -173,6 +173,8 @@ pub(crate) mod sealed {
     /// That a verb can use buffers of type `B`, and how it lists their memory.
     pub trait Uses<B>: Verb {
         fn list(buffer: &mut B, list: &mut Segments);
+        /// Tells a buffer whose it is now.
+        fn moved(buffer: &mut B, to: Place);
     }
 }
 
@@ -289,7 +291,7 @@ pub enum WaitError<V: Verb, B, T: Threading = Shared> {
     Failed(Failed<B>),
 }
 
-impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
+impl<V: Verb, B, T: Threading> Op<V, B, T> {
     fn slot(&self) -> &Slot<T> {
         // SAFETY: our half keeps the slot, and thereby its lane, in memory.
         unsafe { self.slot.as_ref() }
@@ -303,7 +305,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     fn queue(&self) -> &Arc<crate::cq::CqCore<T>> {
         self.lane().queue(V::RECEIVES)
     }
+}
 
+impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     /// Whether it has ended, so that [`wait`](Self::wait) or `.await` return at once.
     #[must_use]
     #[inline]
@@ -398,7 +402,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         }
         let this = ManuallyDrop::new(self);
         // SAFETY: `this` is forgotten, so the half is given up once; its waker was taken back.
-        match unsafe { failed::hold::<B, T>(this.slot) } {
+        match unsafe { failed::hold::<V, B, T>(this.slot) } {
             Ok(held) => Returned::Held(held),
             Err(buffer) => Returned::Back(buffer),
         }
@@ -481,8 +485,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         // SAFETY: `launch` stored a `B`, and nothing else is in the body. The slot is ours alone:
         // `this` is forgotten, so it is brought home once.
         unsafe {
-            let buffer = slot::take::<B>(&raw mut (*body).buffer);
+            let mut buffer = slot::take::<B>(&raw mut (*body).buffer);
             lane::Lane::home_done(this.slot());
+            V::moved(&mut buffer, Place::Caller);
             Ok((output, buffer))
         }
     }
@@ -532,7 +537,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     fn take(self) -> B {
         let this = ManuallyDrop::new(self);
         let slot = this.slot();
-        let buffer = slot.body(Part::Whole, |b| {
+        let mut buffer = slot.body(Part::Whole, |b| {
             // SAFETY: the body is the Op's; `launch` stored a `B`. Nothing is left in it that the
             // slot's next use would have to drop.
             unsafe {
@@ -546,11 +551,12 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
                 lane::Lane::home(slot);
             }
         }
+        V::moved(&mut buffer, Place::Caller);
         buffer
     }
 }
 
-impl<V: Verb, B: 'static, T: Threading> Future for Op<V, B, T> {
+impl<V: Uses<B>, B: 'static, T: Threading> Future for Op<V, B, T> {
     type Output = Result<(V::Output, B), Failed<B>>;
 
     #[inline]
@@ -596,8 +602,12 @@ impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
             // Before the half is given up: while it is held the context names this operation.
             let _ = lane.cancel(slot);
         }
-        // SAFETY: the Op is gone after this; no waker of its is left.
+        // SAFETY: the Op is gone after this; no waker of its is left. The buffer is the Op's until
+        // then.
         unsafe {
+            if lane.is_lost() {
+                slot.body(Part::Buffer, |b| ((*b).table.lose_buffer)(&raw mut (*b).buffer));
+            }
             if slot.leave_unless_done() {
                 return;
             }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     Access, Address, Errno, Error, Progress, Result,
-    buf::{Buf, BufMut, Segments},
+    buf::{Buf, BufMut, Place, Segments},
     endpoint::Core,
     error::Needs,
     object::count_leaked_operations,
@@ -464,6 +464,8 @@ impl<const CLAIMS: bool> Verb for PeekVerb<CLAIMS> {
 
 impl<const CLAIMS: bool> Uses<()> for PeekVerb<CLAIMS> {
     fn list((): &mut (), _: &mut Segments) {}
+
+    fn moved((): &mut (), _: Place) {}
 }
 
 impl Verb for ClaimVerb {
@@ -512,6 +514,10 @@ impl Verb for ClaimVerb {
 impl<B: BufMut> Uses<B> for ClaimVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments_mut(list);
+    }
+
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
-    Address, Error, ErrorKind, Result,
+    Address, Error, ErrorKind, Place, Result,
     buf::{INLINE_SEGMENTS, Segments},
     endpoint::{Core, DIRECTED_MSG, Limits},
     error::Needs,
@@ -51,6 +51,7 @@ pub(super) unsafe fn lay_in<'a, V: Uses<B>, B: 'static, T: Threading>(
     // SAFETY: the caller's promise.
     let list = unsafe {
         slot::store(&raw mut (*body).buffer, buffer);
+        V::moved(&mut *slot::stored::<B>(&raw mut (*body).buffer), Place::Operation);
         Glue::<V, B, T>::list(body)
     };
     Laid { lane, slot, list, kind: PhantomData }
@@ -62,14 +63,16 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
     #[inline(never)]
     pub(super) fn lift(self, error: Error) -> Failed<B> {
         // SAFETY: it is not posted, so the slot is ours alone.
-        unsafe { not_posted::<B, T>(self.slot, error) }
+        unsafe { not_posted::<V, B, T>(self.slot, error) }
     }
 
     /// Gives the buffer back and leaves the slot to the caller, whose it was.
     pub(super) fn take_out(self) -> B {
         let body = self.slot.body(Part::Whole, |b| b);
         // SAFETY: it is not posted, so the slot is ours alone, and holds the `B`.
-        unsafe { slot::take::<B>(&raw mut (*body).buffer) }
+        let mut buffer = unsafe { slot::take::<B>(&raw mut (*body).buffer) };
+        V::moved(&mut buffer, Place::Caller);
+        buffer
     }
 
     /// Puts keys in the places of their mappings' numbers, and holds these until the operation has
@@ -135,7 +138,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         if status < 0 {
             if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
                 // SAFETY: it was not posted, so the slot is ours alone.
-                return Err(unsafe { not_posted::<B, T>(slot, refused::<V>(status)) });
+                return Err(unsafe { not_posted::<V, B, T>(slot, refused::<V>(status)) });
             }
             // SAFETY: as above.
             unsafe { Glue::<V, B, T>::keep_verb(body, verb) };
@@ -155,15 +158,16 @@ const REMOVED: isize = isize::MIN;
 /// The slot holds a `B` and is the caller's alone.
 #[cold]
 #[inline(never)]
-unsafe fn not_posted<B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
+unsafe fn not_posted<V: Uses<B>, B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
     // SAFETY: the caller's promise.
-    let buffer = unsafe {
+    let mut buffer = unsafe {
         let body = slot.body(Part::Whole, |b| b);
         slot::Body::clear_extra(body);
         let buffer = slot::take::<B>(&raw mut (*body).buffer);
         lane::Lane::home(slot);
         buffer
     };
+    V::moved(&mut buffer, Place::Caller);
     Failed::back(error, buffer)
 }
 
@@ -295,12 +299,18 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         receives: V::RECEIVES,
         claims: V::CLAIMS,
         drop_buffer: Self::drop_buffer,
+        lose_buffer: Self::lose_buffer,
         issue: Self::issue,
     };
 
     unsafe fn drop_buffer(storage: *mut slot::Storage) {
         // SAFETY: the caller has a storage that `launch` put a `B` in.
         drop(unsafe { slot::take::<B>(storage) });
+    }
+
+    unsafe fn lose_buffer(storage: *mut slot::Storage) {
+        // SAFETY: as above.
+        V::moved(unsafe { &mut *slot::stored::<B>(storage) }, Place::Lost);
     }
 
     /// The memory of the buffer in a slot.

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use super::{Memory, Operation, Outcome, Uses, Verb, Wide, lane::RECEIVES};
 use crate::{
     Access, Address,
-    buf::{BufMut, Segments},
+    buf::{BufMut, Place, Segments},
     endpoint::DIRECTED_MSG,
     threading::{Shared, Threading},
 };
@@ -246,6 +246,11 @@ impl<B: BufMut> Uses<B> for RecvVerb {
     #[inline]
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments_mut(list);
+    }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Access, Error, ErrorKind, RemoteSlice, Result,
-    buf::{Buf, BufMut, Segments},
+    buf::{Buf, BufMut, Place, Segments},
     threading::{Shared, Threading},
 };
 
@@ -394,11 +394,21 @@ impl<B: Buf> Uses<B> for WriteVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
     }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
+    }
 }
 
 impl<B: BufMut> Uses<B> for ReadVerb {
     #[inline]
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments_mut(list);
+    }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Access, Error,
-    buf::{Buf, Segments},
+    buf::{Buf, Place, Segments},
     threading::{Shared, Threading},
 };
 
@@ -185,5 +185,10 @@ impl<B: Buf> Uses<B> for SendVerb {
     #[inline]
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
+    }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }

@@ -145,6 +145,8 @@ pub(crate) struct Table<T: Threading> {
     pub(crate) claims: bool,
     /// Drops the buffer in place.
     pub(crate) drop_buffer: unsafe fn(*mut Storage),
+    /// Tells the buffer that nothing will end its operation.
+    pub(crate) lose_buffer: unsafe fn(*mut Storage),
     /// Hands the operation to the provider: the value of the C call.
     pub(crate) issue: unsafe fn(&Slot<T>) -> isize,
 }
@@ -196,6 +198,7 @@ impl<T: Threading> Slot<T> {
                 receives: false,
                 claims: false,
                 drop_buffer: nothing,
+                lose_buffer: nothing,
                 issue: never::<T>,
             };
         }

@@ -43,6 +43,7 @@ mod ops;
 mod options;
 mod peek;
 mod polls;
+mod pool;
 mod queues;
 mod raw_cq;
 mod raw_keys;
@@ -72,6 +73,7 @@ fn main() -> std::process::ExitCode {
     ops::register(&mut list);
     options::register(&mut list);
     polls::register(&mut list);
+    pool::register(&mut list);
     mr::register(&mut list);
     multicast::register(&mut list);
     registration::register(&mut list);

@@ -100,6 +100,7 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("atomics::refused_before_the_call_of_atomics", "sm2", SINCE_2, NO_ATOMICS),
     no("atomics::dropped_fetch_in_flight", "tcp::rdm", SINCE_2, NO_ATOMICS),
     no("atomics::dropped_fetch_in_flight", "sm2", SINCE_2, NO_ATOMICS),
+    no("pool::reads_and_writes", "sm2", SINCE_2, NO_RMA),
     no("rma::written_and_read", "sm2", SINCE_2, NO_RMA),
     no("rma::vectors_on_both_sides", "sm2", SINCE_2, NO_RMA),
     no("rma::written_with_data", "sm2", SINCE_2, NO_RMA),

@@ -21,7 +21,7 @@ use super::{
     slot::{OP, Part, Slot},
 };
 use crate::{
-    Address, Error, Segments, Shared,
+    Address, Error, Shared,
     cq::{CqCore, Deferred, LimboClaim},
     fabric::FabricCore,
     threading::Word,
