@@ -18,6 +18,10 @@ use crate::{
     threading::{Lock, Shared, Threading},
 };
 
+mod hmem;
+
+pub use hmem::{CopyFromHmem, CopyToHmem};
+
 /// A domain: what endpoints, queues, address vectors and memory regions are made on.
 ///
 /// `T` says how everything on it may be used by threads. Closes with its last clone and the last

@@ -134,6 +134,8 @@ mod object;
 mod op;
 mod params;
 mod passive;
+mod profile;
+mod provider_ops;
 mod quirks;
 mod raw_cq;
 mod sync;
@@ -150,10 +152,10 @@ pub use buf::{Buf, BufMut, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
-pub use domain::Domain;
+pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
-    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
-    RawEndpointBuilder, Rdm,
+    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, Offload, OffloadReport,
+    RawEndpoint, RawEndpointBuilder, Rdm,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;
@@ -181,6 +183,8 @@ pub use op::{
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
+pub use profile::{Profile, ProfileEvent, ProfileVariable};
+pub use provider_ops::ProviderOps;
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,

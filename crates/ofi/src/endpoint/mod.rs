@@ -29,13 +29,16 @@ use crate::{
 mod builder;
 mod close;
 mod counters;
+mod efa;
 mod hangup;
+mod offload;
 mod options;
 mod raw;
 mod remote;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
+pub use offload::{Offload, OffloadReport};
 pub use options::HmemP2p;
 pub use raw::{RawEndpoint, RawEndpointBuilder};
 

@@ -37,6 +37,8 @@ mod messages;
 mod mr;
 mod ops;
 mod options;
+mod profile;
+mod provider_ops;
 mod queues;
 mod raw_cq;
 mod reentrancy;
@@ -62,6 +64,8 @@ fn main() -> std::process::ExitCode {
     sequences::register(&mut list);
     ops::register(&mut list);
     options::register(&mut list);
+    profile::register(&mut list);
+    provider_ops::register(&mut list);
     mr::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
