@@ -25,11 +25,15 @@ use crate::{
     threading::{Lock, Shared, Threading},
 };
 
+mod auth_keys;
 mod fabric_address;
+mod ids;
 mod insert;
 pub(crate) mod local;
 
+pub use auth_keys::AuthKey;
 pub use fabric_address::FabricAddress;
+use ids::Ids;
 
 /// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
 ///
@@ -53,6 +57,14 @@ unsafe impl Sync for Address {}
 #[derive(Debug)]
 struct Entry {
     generation: AtomicU64,
+    /// What receives from this peer alone are matched by: the provider's number, or the user's.
+    matched: AtomicU64,
+}
+
+impl Entry {
+    fn new() -> Entry {
+        Entry { generation: AtomicU64::new(0), matched: AtomicU64::new(0) }
+    }
 }
 
 impl Address {
@@ -80,8 +92,16 @@ impl Address {
     /// An address that nobody else has, in a vector that never goes.
     #[cfg(all(test, loom))]
     pub(crate) fn model() -> Address {
-        let entry = Box::leak(Box::new(Entry { generation: AtomicU64::new(0) }));
+        let entry = Box::leak(Box::new(Entry::new()));
         Address { raw: 0, vector: 0, generation: 0, entry: NonNull::from(entry) }
+    }
+
+    /// What receives from this peer alone are matched by.
+    ///
+    /// The caller holds the vector whose number is [`vector`](Self::vector).
+    pub(crate) fn matched(&self) -> u64 {
+        // SAFETY: the vector is held, so its entries exist.
+        unsafe { self.entry.as_ref() }.matched.load(Ordering::Relaxed)
     }
 
     /// From here on posting to it is refused.
@@ -111,7 +131,8 @@ impl fmt::Debug for Address {
 
 impl PartialEq for Address {
     fn eq(&self, other: &Address) -> bool {
-        (self.vector, self.entry, self.generation) == (other.vector, other.entry, other.generation)
+        (self.vector, self.entry, self.generation, self.raw)
+            == (other.vector, other.entry, other.generation, other.raw)
     }
 }
 
@@ -119,7 +140,7 @@ impl Eq for Address {}
 
 impl std::hash::Hash for Address {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.vector, self.entry, self.generation).hash(state);
+        (self.vector, self.entry, self.generation, self.raw).hash(state);
     }
 }
 
@@ -145,6 +166,7 @@ pub struct AvCore<T: Threading> {
     /// Endpoints bound to it: their operations may name entries.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
     format: AddressFormat,
+    ids: Ids,
     domain: Arc<DomainCore<T>>,
 }
 
@@ -165,6 +187,8 @@ pub(crate) struct AddressTable {
     by_raw: HashMap<u64, Box<[u8]>>,
     /// Removed, but still named by operations in flight.
     retired: Vec<(Address, Box<[u8]>)>,
+    /// The user's numbers, and what they stand for, with those of retired addresses.
+    ids: HashMap<u64, Box<[u8]>>,
 }
 
 struct Known {
@@ -179,11 +203,12 @@ struct Known {
 pub struct AddressVectorBuilder<T: Threading> {
     domain: Domain<T>,
     count: usize,
+    user_ids: bool,
 }
 
 impl<T: Threading> AddressVectorBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        AddressVectorBuilder { domain: domain.clone(), count: 0 }
+        AddressVectorBuilder { domain: domain.clone(), count: 0, user_ids: false }
     }
 
     /// About how many addresses it will hold. A hint.
@@ -196,15 +221,18 @@ impl<T: Threading> AddressVectorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// What the provider says.
+    /// `Unsupported` if [`user_ids`](Self::user_ids) were asked for and the provider has none; what
+    /// the provider says.
     #[doc(alias = "fi_av_open")]
     pub fn open(self) -> Result<AddressVector<T>> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         refuse_fork("fi_av_open")?;
         let domain = &self.domain.0;
+        let ids = if self.user_ids { Ids::of(&domain.info)? } else { Ids::None };
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_av_attr>::zeroed() };
         attr.as_mut().type_ = ofi_sys::FI_AV_TABLE;
+        attr.as_mut().flags = ids.open_flags();
         attr.as_mut().count = self.count;
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
@@ -221,6 +249,7 @@ impl<T: Threading> AddressVectorBuilder<T> {
             table: T::Lock::new(AddressTable::default()),
             lanes: T::Lock::new(Vec::new()),
             format: domain.info.address_format(),
+            ids,
             domain: Arc::clone(domain),
         });
         if local {
@@ -241,6 +270,7 @@ impl<T: Threading> AddressVector<T> {
     #[doc(alias = "fi_av_insert")]
     pub fn insert(&self, address: &FabricAddress) -> Result<Address> {
         const NAME: &str = "fi_av_insert";
+        self.without_id(NAME)?;
         let bytes = self.checked(address)?;
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
@@ -259,7 +289,7 @@ impl<T: Threading> AddressVector<T> {
             .0
             .insert_padded(&bytes)?
             .ok_or_else(|| Error::invalid(NAME, format!("the provider did not take {address}")))?;
-        Ok(table.add(self.0.id, raw, address.bytes()))
+        Ok(table.add(self.0.id, raw, raw, address.bytes()))
     }
 
     /// Removes an address. Operations that already name it go on; new ones are refused at once.
@@ -301,13 +331,17 @@ impl<T: Threading> AddressVector<T> {
     }
 
     /// The handle for the source that a completion reports ([`Received::source`]), if that peer is
-    /// in this vector.
+    /// in this vector. In one with [`user_ids`](AddressVectorBuilder::user_ids) that is the user's
+    /// number.
     ///
     /// [`Received::source`]: crate::Received::source
     #[must_use]
     pub fn source(&self, source: u64) -> Option<Address> {
         let table = self.0.table.lock();
-        let bytes = table.by_raw.get(&source)?;
+        let bytes = match self.0.ids {
+            Ids::None => table.by_raw.get(&source)?,
+            _ => table.ids.get(&source)?,
+        };
         table.known.get(bytes).map(|known| known.address)
     }
 
@@ -378,10 +412,16 @@ impl<T: Threading> AvCore<T> {
     /// Inserts one address of the vector's form, with zeroes behind it. `None` if the provider does
     /// not take it.
     fn insert_padded(&self, bytes: &[u8]) -> Result<Option<u64>> {
-        if let Some(host) = self.as_host(bytes) {
-            return self.insert_host(&host);
+        match self.as_host(bytes) {
+            Some(host) => self.insert_host(&host),
+            None => self.insert_given(bytes, ofi_sys::FI_ADDR_NOTAVAIL, 0),
         }
-        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+    }
+
+    /// The same with flags, and with what the provider finds in the place that it writes its number
+    /// to.
+    fn insert_given(&self, bytes: &[u8], given: u64, flags: u64) -> Result<Option<u64>> {
+        let mut raw = given;
         // Addresses in text are passed through an array of pointers (rule A4), only that the
         // providers of shared memory read the text itself.
         let text = bytes.as_ptr().cast_mut();
@@ -399,7 +439,7 @@ impl<T: Threading> AvCore<T> {
                 passed,
                 1,
                 &raw mut raw,
-                0,
+                flags,
                 std::ptr::null_mut(),
             )
         };
@@ -429,8 +469,8 @@ impl<T: Threading> AvCore<T> {
             return;
         }
         let lanes = self.lanes.lock();
-        let AddressTable { retired, free, .. } = table;
-        retired.retain(|(address, _)| {
+        let AddressTable { retired, free, ids, .. } = table;
+        retired.retain(|(address, bytes)| {
             let word = address.entry_word();
             // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
             let names = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.names(word);
@@ -444,6 +484,7 @@ impl<T: Threading> AvCore<T> {
                 let errno = crate::Errno::from_raw(status);
                 report("address", &Error::from_errno(errno, "fi_av_remove"));
             }
+            ids.retain(|_, named| named != bytes);
             free.push(address.entry);
             false
         });
@@ -498,13 +539,16 @@ impl AddressTable {
         }
     }
 
-    fn add(&mut self, vector: u64, raw: u64, bytes: &[u8]) -> Address {
+    /// `matched` is what receives from it alone are matched by.
+    fn add(&mut self, vector: u64, raw: u64, matched: u64, bytes: &[u8]) -> Address {
         let entry = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Box::new(Entry { generation: AtomicU64::new(0) }));
+            self.entries.push(Box::new(Entry::new()));
             NonNull::from(&**self.entries.last().expect("just pushed"))
         });
         // SAFETY: entries live as long as the table.
-        let generation = unsafe { entry.as_ref() }.generation.load(Ordering::SeqCst);
+        let place = unsafe { entry.as_ref() };
+        place.matched.store(matched, Ordering::Relaxed);
+        let generation = place.generation.load(Ordering::SeqCst);
         let address = Address { raw, vector, generation, entry };
         self.known.insert(bytes.into(), Known { address, count: 1 });
         self.by_raw.insert(raw, bytes.into());

@@ -147,7 +147,7 @@ pub use attr::{
     AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
     Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
-pub use av::{Address, AddressVector, AddressVectorBuilder, FabricAddress};
+pub use av::{Address, AddressVector, AddressVectorBuilder, AuthKey, FabricAddress};
 pub use buf::{Buf, BufMut, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use counter::Counter;

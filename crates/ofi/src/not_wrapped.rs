@@ -25,7 +25,6 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
 }
 
 const ALIASES: &str = "aliases of endpoints";
-const AUTH_KEYS: &str = "authorization keys";
 const COLLECTIVES: &str = "collectives and sets of addresses";
 const CONTEXTS: &str = "scalable endpoints and shared contexts";
 const MULTICAST: &str = "multicast";
@@ -42,8 +41,6 @@ const NO_TYPE: &str = "no type is defined for its value";
 pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_alias", ALIASES),
     planned("fi_ep_alias", ALIASES),
-    planned("fi_av_insert_auth_key", AUTH_KEYS),
-    planned("fi_av_lookup_auth_key", AUTH_KEYS),
     planned("fi_allgather", COLLECTIVES),
     planned("fi_allreduce", COLLECTIVES),
     planned("fi_alltoall", COLLECTIVES),
@@ -86,9 +83,7 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_mr_regv", REGIONS),
     planned("fi_mr_unmap_key", REGIONS),
     planned("fi_hmem_ze_device", DEVICES),
-    planned("fi_av_set_user_id", "identifiers of the user's own in address vectors"),
     planned("fi_domain_bind", "an event queue for a domain"),
-    planned("fi_group_addr", "groups of peers"),
     planned("fi_setname", "the address of an endpoint that is not enabled yet"),
     planned("fi_tag_mpi", "tags in the form of MPI"),
     raw("fi_av_bind", "insertion into address vectors is synchronous here"),

@@ -120,7 +120,8 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
     /// it and ignores the peer of untagged receives (quirk 14), those are refused.
     #[doc(alias = "FI_DIRECTED_RECV")]
     pub fn from(mut self, peer: Address) -> Self {
-        self.verb.from = peer.raw();
+        // An address of another vector is refused later.
+        self.verb.from = if self.core.knows(peer) { peer.matched() } else { peer.raw() };
         self.verb.directed = Wide::Yes;
         self.to = Some(peer);
         self

@@ -23,6 +23,7 @@
 mod addresses;
 mod atomics;
 mod av_extra;
+mod av_ids;
 mod backpressure;
 mod cm;
 mod counters;
@@ -72,6 +73,7 @@ fn main() -> std::process::ExitCode {
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);
+    av_ids::register(&mut list);
     cm::register(&mut list);
     local::register(&mut list);
     messages::register(&mut list);
