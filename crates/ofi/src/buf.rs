@@ -28,6 +28,8 @@ pub struct Segments {
     shared: bool,
     /// Whether a part of it is not one piece, where each has to be.
     torn: bool,
+    /// Bytes of the first segment, where that is room for the provider's header.
+    head: usize,
 }
 
 /// The `domain` of a list with regions of several.
@@ -52,6 +54,7 @@ impl Segments {
             access,
             shared: false,
             torn: false,
+            head: 0,
         }
     }
 
@@ -71,6 +74,20 @@ impl Segments {
     #[inline]
     pub(crate) fn parts(&mut self, parts: usize) {
         self.torn |= self.count != parts;
+    }
+
+    /// In place of a length: the room for the provider's header is in several pieces.
+    pub(crate) const NO_ROOM: usize = usize::MAX;
+
+    /// Says that what is listed by now is room for the provider's header.
+    pub(crate) fn end_head(&mut self) {
+        self.head = if self.count == 1 { self.total } else { Self::NO_ROOM };
+    }
+
+    /// Bytes of the room for the provider's header.
+    #[inline]
+    pub(crate) fn head(&self) -> usize {
+        self.head
     }
 
     /// Whether a part was more than one piece, or none.

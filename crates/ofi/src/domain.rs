@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use ofi_sys::fid_domain;
 
 use crate::{
-    Error, Fabric, Info, Memory, Result,
+    Error, Fabric, Info, Memory, Mode, Result,
     av::AddressVectorBuilder,
     cq::CompletionQueueBuilder,
     endpoint::{EndpointBuilder, Kind},
@@ -101,7 +101,7 @@ impl<T: Threading> Domain<T> {
                 .hint("name a provider in the hints, or exclude this one with FI_PROVIDER"));
         }
         let info = info.with_threading::<T>()?;
-        let unknown = info.mode().difference(SERVED_MODES);
+        let unknown = info.mode().difference(SERVED_MODES | Mode::MSG_PREFIX);
         if !unknown.is_empty() {
             return Err(Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
                 .detail(format!("the provider demands {unknown}")));
@@ -216,7 +216,7 @@ mod tests {
             };
             Domain::<Shared>::open(&fabric, &info.unwrap())
         };
-        for (mode, mr_mode) in [(ofi_sys::FI_MSG_PREFIX, 0), (0, ofi_sys::FI_MR_RAW), (1 << 3, 0)] {
+        for (mode, mr_mode) in [(ofi_sys::FI_LOCAL_MR, 0), (0, ofi_sys::FI_MR_RAW), (1 << 3, 0)] {
             let error = demands(mode, mr_mode).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
         }

@@ -178,8 +178,8 @@ pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,
-    Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb,
-    Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
+    Failed, FetchVerb, Held, Op, Operation, Prefixed, Read, ReadOp, ReadVerb, Received, RecvOp,
+    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

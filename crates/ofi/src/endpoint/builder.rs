@@ -213,6 +213,7 @@ impl<T: Threading> Setup<'_, T> {
             .hint("ask for the endpoint type in the hints"));
         }
         self.counters.check(domain, self.info)?;
+        crate::op::prefix::check(self.info)?;
         let provider = self.info.provider();
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
@@ -354,6 +355,7 @@ impl Limits {
                 format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
                 format => u64::MAX >> format.leading_zeros(),
             },
+            prefix: crate::op::prefix::size(info),
             local_registration: mr_mode.contains(crate::MrMode::LOCAL),
         }
     }

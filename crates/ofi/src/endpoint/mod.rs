@@ -143,6 +143,8 @@ pub(crate) struct Limits {
     pub(crate) data_bytes: usize,
     /// Bits of a tag that the provider matches.
     pub(crate) tag_bits: u64,
+    /// Room that the provider needs before each message (FI_MSG_PREFIX, rule B10).
+    pub(crate) prefix: usize,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
 }

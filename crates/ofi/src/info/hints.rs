@@ -182,6 +182,16 @@ impl Hints {
         self.set(Field::DomainMode, mode)
     }
 
+    /// The application leaves room for the provider's header before every message: what it sends and
+    /// receives is [`Prefixed`](crate::Prefixed), wherever the provider takes that up
+    /// ([`Endpoint::prefix_size`](crate::Endpoint::prefix_size)). The datagrams of EFA and verbs insist on
+    /// it.
+    #[doc(alias = "FI_MSG_PREFIX")]
+    pub fn message_prefix(self) -> Hints {
+        let mode = self.mode | Mode::MSG_PREFIX;
+        self.mode(mode)
+    }
+
     /// The memory registration modes that the application can cope with.
     ///
     /// Unless this is called, all that this crate serves are offered. `FI_MR_VIRT_ADDR` is never

@@ -46,6 +46,7 @@ mod models;
 mod options;
 pub(crate) mod overflow;
 mod post;
+pub(crate) mod prefix;
 mod recv;
 mod rma;
 mod send;
@@ -58,6 +59,7 @@ pub(crate) use atomic::{Form, Validity};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
+pub use prefix::Prefixed;
 pub use recv::{Received, RecvOp, RecvVerb};
 pub use rma::{Read, ReadOp, ReadVerb, WriteOp, WriteVerb, Written};
 pub use send::{SendOp, SendVerb, Sent};
@@ -118,6 +120,8 @@ pub(crate) mod sealed {
         const ACCESS: Access;
         /// Whether its pieces of memory are different things, and no vector.
         const PARTS: bool = false;
+        /// Whether it is a message, before which the provider may need room.
+        const HEADED: bool = false;
         /// Posts with the same class keep their order.
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
@@ -141,6 +145,11 @@ pub(crate) mod sealed {
         ) -> isize;
         /// What `finish` will need to know of the arguments, and of the bytes that were offered.
         fn note(&self, posted: usize) -> Self::Note;
+        /// The same, of the list of all bytes that were offered.
+        #[inline]
+        fn note_list(&self, list: &Segments) -> Self::Note {
+            self.note(list.total())
+        }
         /// Bytes of the message that did not fit in the buffer.
         #[inline]
         fn excess(_: Self::Note, _: &Outcome) -> usize {

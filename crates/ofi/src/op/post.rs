@@ -7,6 +7,7 @@ use libc::iovec;
 use super::{
     Failed, Memory, Op, Uses, Verb,
     lane::{self, Lane},
+    prefix,
     slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
@@ -68,7 +69,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         // SAFETY: the slot is ours alone.
         unsafe {
             (*body).table = &Glue::<V, B, T>::TABLE;
-            slot::note::<V, T>(body, verb.note(list.total()));
+            slot::note::<V, T>(body, verb.note_list(&list));
         }
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
         let extra = if list.count() >= INLINE_SEGMENTS { EXTRA } else { 0 };
@@ -147,9 +148,12 @@ pub(super) fn check<V: Verb, T: Threading>(
     to: Option<Address>,
 ) -> Result<()> {
     let limits = &core.limits;
+    if V::HEADED && list.head() != limits.prefix {
+        return Err(prefix::misfit(core, V::NAME, list.head()));
+    }
     let good = verb.needs() & !limits.caps == 0
         && list.count() <= limits.pieces::<V>()
-        && (V::RECEIVES || list.total() <= limits.message)
+        && (V::RECEIVES || list.total() - list.head() <= limits.message)
         && (!limits.local_registration || list.unregistered() == 0)
         && !list.is_foreign(core.domain())
         && to.is_none_or(|address| core.knows(address));
@@ -157,7 +161,8 @@ pub(super) fn check<V: Verb, T: Threading>(
         // In pieces: what goes there by reference would be kept in memory for every operation.
         let unknown = to.is_some_and(|address| !core.knows(address));
         let foreign = list.is_foreign(core.domain());
-        return Err(refuse(core, verb, (list.count(), list.total()), foreign, unknown));
+        let sizes = (list.count(), list.total() - list.head());
+        return Err(refuse(core, verb, sizes, foreign, unknown));
     }
     verb.fits(list, limits.remote_iov)
 }
