@@ -30,10 +30,12 @@ mod fabric_address;
 mod ids;
 mod insert;
 pub(crate) mod local;
+mod shared;
 
 pub use auth_keys::AuthKey;
 pub use fabric_address::FabricAddress;
 use ids::Ids;
+use shared::Sharing;
 
 /// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
 ///
@@ -167,6 +169,7 @@ pub struct AvCore<T: Threading> {
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
     format: AddressFormat,
     ids: Ids,
+    sharing: Option<Sharing>,
     domain: Arc<DomainCore<T>>,
 }
 
@@ -204,11 +207,12 @@ pub struct AddressVectorBuilder<T: Threading> {
     domain: Domain<T>,
     count: usize,
     user_ids: bool,
+    sharing: Option<Sharing>,
 }
 
 impl<T: Threading> AddressVectorBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        AddressVectorBuilder { domain: domain.clone(), count: 0, user_ids: false }
+        AddressVectorBuilder { domain: domain.clone(), count: 0, user_ids: false, sharing: None }
     }
 
     /// About how many addresses it will hold. A hint.
@@ -228,11 +232,18 @@ impl<T: Threading> AddressVectorBuilder<T> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         refuse_fork("fi_av_open")?;
         let domain = &self.domain.0;
+        if let Some(sharing) = &self.sharing {
+            sharing.check(&domain.info, self.user_ids)?;
+        }
         let ids = if self.user_ids { Ids::of(&domain.info)? } else { Ids::None };
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_av_attr>::zeroed() };
         attr.as_mut().type_ = ofi_sys::FI_AV_TABLE;
         attr.as_mut().flags = ids.open_flags();
+        if let Some(sharing) = &self.sharing {
+            attr.as_mut().name = sharing.name.as_ptr();
+            attr.as_mut().flags |= sharing.flags();
+        }
         attr.as_mut().count = self.count;
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
@@ -250,6 +261,7 @@ impl<T: Threading> AddressVectorBuilder<T> {
             lanes: T::Lock::new(Vec::new()),
             format: domain.info.address_format(),
             ids,
+            sharing: self.sharing,
             domain: Arc::clone(domain),
         });
         if local {
@@ -453,14 +465,24 @@ impl<T: Threading> AvCore<T> {
     pub(crate) fn visit(&self, name: &FabricAddress, during: impl FnOnce(u64)) {
         let mut bytes = name.bytes().to_vec();
         bytes.resize(512, 0);
-        if let Ok(Some(mut raw)) = self.insert_padded(&bytes) {
+        if let Ok(Some(raw)) = self.insert_padded(&bytes) {
             during(raw);
-            // SAFETY: the vector is open, the number is one it just gave out, and nobody has it.
-            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
-            if status != 0 {
-                let errno = crate::Errno::from_raw(status);
-                report("address", &Error::from_errno(errno, "fi_av_remove"));
-            }
+            self.take_out(raw);
+        }
+    }
+
+    /// Takes an entry out of the provider's vector. The caller knows that nothing names it.
+    fn take_out(&self, raw: u64) {
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.read_only) {
+            // It is another process's, and the memory that it is in cannot be written to.
+            return;
+        }
+        let mut raw = raw;
+        // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
+        let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
+        if status != 0 {
+            let errno = crate::Errno::from_raw(status);
+            report("address", &Error::from_errno(errno, "fi_av_remove"));
         }
     }
 
@@ -477,13 +499,8 @@ impl<T: Threading> AvCore<T> {
             if lanes.iter().any(names) {
                 return true;
             }
-            let mut raw = address.raw;
-            // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
-            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
-            if status != 0 {
-                let errno = crate::Errno::from_raw(status);
-                report("address", &Error::from_errno(errno, "fi_av_remove"));
-            }
+            // Nothing names it.
+            self.take_out(address.raw);
             ids.retain(|_, named| named != bytes);
             free.push(address.entry);
             false

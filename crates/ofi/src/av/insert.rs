@@ -284,7 +284,7 @@ impl<T: Threading> AddressVector<T> {
     }
 
     /// The bytes of an entry that the provider has just made.
-    fn looked_up(&self, raw: u64) -> Result<Vec<u8>> {
+    pub(super) fn looked_up(&self, raw: u64) -> Result<Vec<u8>> {
         let bytes = crate::endpoint::address_of(|room, length| {
             // SAFETY: the vector is open and the number is one it gave out; `length` bytes may be
             // written.
@@ -295,13 +295,7 @@ impl<T: Threading> AddressVector<T> {
 
     /// Takes an entry out that nothing names.
     pub(super) fn discard(&self, raw: u64) {
-        let mut raw = raw;
-        // SAFETY: the vector is open, the number is one it gave out, and nobody else has it.
-        let status = unsafe { ofi_sys::fi_av_remove(self.0.fid.as_ptr(), &raw mut raw, 1, 0) };
-        if status != 0 {
-            let errno = Errno::from_raw(status);
-            report("address", &Error::from_errno(errno, "fi_av_remove"));
-        }
+        self.0.take_out(raw);
     }
 }
 

@@ -1,13 +1,13 @@
-//! Address vectors: numbers of the user's own, authorization keys, groups.
+//! Address vectors: numbers of the user's own, authorization keys, groups, vectors that processes share.
 
 use ofi::{Address, AddressVector, Caps, Connectionless, Endpoint, ErrorKind, Version};
 
-use crate::harness::{LIMIT, List, Mode, Rig, Stop, Target, Verdict, cases};
+use crate::harness::{LIMIT, List, Mode, Parent, Peer, Rig, Stop, Target, Verdict, cases};
 
 pub fn register(list: &mut List) {
     cases!(list, rdm: messages_carry_the_users_number numbers_are_kept_apart);
     cases!(list, connectionless: keys_and_groups_are_refused_where_there_are_none);
-    cases!(list, rdm: quirk_27_user_id_lost);
+    cases!(list, rdm: quirk_27_user_id_lost shared_by_name);
 }
 
 /// Two endpoints on a vector with numbers.
@@ -174,5 +174,68 @@ fn quirk_27_user_id_lost<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     a.send(vec![5; 8], to_b).wait(LIMIT)?;
     let (received, _) = receive.wait(LIMIT)?;
     assert_eq!(received.source(), Some(if lost { raw } else { 4711 }));
+    Ok(())
+}
+
+/// Two processes share a vector by name: the second finds what the first has inserted, by address and
+/// by place, sends to it, and changes nothing.
+// rule: A10
+fn shared_by_name<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    const COUNT: usize = 16;
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::SHARED_AV)?;
+    let endpoint = |av: &AddressVector<T>| {
+        let builder = rig.domain.endpoint::<K>(&rig.info);
+        builder.address_vector(av).completion_queue(&rig.cq).enable()
+    };
+    if Parent::role().is_some() {
+        let parent = Parent::new();
+        let name = parent.hear()?;
+        let builder = rig.domain.address_vector().count(COUNT);
+        // SAFETY: both processes are this case's, and of one library; the other one alone changes it.
+        let av = unsafe { builder.shared_read_only(&name) }.open()?;
+        let ep = endpoint(&av)?;
+        let there = parent.hear_address()?;
+        let to = av.insert(&there)?;
+        assert_eq!(to.as_raw().to_string(), parent.hear()?);
+        assert_eq!(av.address_at(to.as_raw())?, to);
+        assert_eq!(av.lookup(to)?, there);
+        assert_eq!(*av.address_at(9).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(av.insert(&ep.name()?).is_err(), "nobody has inserted it");
+        ep.send(b"across".as_slice(), to).wait(LIMIT)?;
+        // Forgotten here, and still there.
+        av.remove(to)?;
+        av.remove(to)?;
+        assert!(av.is_empty());
+        let again = av.address_at(to.as_raw())?;
+        assert_eq!(av.lookup(again)?, there);
+        parent.say("done")?;
+        return Ok(parent.hear().map(drop)?);
+    }
+    let name = format!("ofi-test-{}", std::process::id());
+    let builder = || rig.domain.address_vector().count(COUNT);
+    // SAFETY: both processes are this case's, and of one library; this one alone changes it.
+    let av = unsafe { builder().shared(&name) }.open()?;
+    // SAFETY: refused before anything is opened.
+    let bad = unsafe {
+        [builder().shared(""), builder().shared("a\0b"), builder().user_ids().shared("x")]
+    };
+    for builder in bad {
+        assert_eq!(*builder.open().unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(*rig.av.address_at(0).unwrap_err().kind(), ErrorKind::Invalid);
+    let ep = endpoint(&av)?;
+    let own = av.insert(&ep.name()?)?;
+    let receive = ep.recv(vec![0; 16]).post()?;
+    let mut peer = Peer::start("read only")?;
+    peer.say(&name)?;
+    peer.say_address(&ep.name()?)?;
+    peer.say(&own.as_raw().to_string())?;
+    // The provider makes progress by itself.
+    assert_eq!(peer.hear()?, "done");
+    let (received, buffer) = receive.wait(LIMIT)?;
+    assert_eq!(&buffer[..received.len()], b"across");
+    peer.say("go")?;
+    peer.finish()?;
+    assert_eq!(av.lookup(own)?, ep.name()?);
     Ok(())
 }

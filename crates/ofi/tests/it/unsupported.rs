@@ -29,6 +29,7 @@ const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_C
 
 const NO_IDS: &str = "the provider does not report the user's numbers";
 const IDS_LOST: &str = "the user's numbers are lost (quirk 27)";
+const NOT_SHARED: &str = "only sockets shares vectors by name";
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
@@ -104,6 +105,11 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("av_ids::numbers_are_kept_apart", "tcp::rdm", SINCE_2, NO_IDS),
     no("av_ids::numbers_are_kept_apart", "udp;ofi_rxd", ALL, NO_IDS),
     no("av_ids::numbers_are_kept_apart", "sockets", ALL, NO_IDS),
+    no("av_ids::shared_by_name", "shm", ALL, NOT_SHARED),
+    no("av_ids::shared_by_name", "tcp;ofi_rxm", ALL, NOT_SHARED),
+    no("av_ids::shared_by_name", "tcp::rdm", SINCE_2, NOT_SHARED),
+    no("av_ids::shared_by_name", "sm2", SINCE_2, NOT_SHARED),
+    no("av_ids::shared_by_name", "udp;ofi_rxd", ALL, NOT_SHARED),
     no("av_extra::a_service_is_reachable", "shm", ALL, RESOLVES_NOTHING),
     no("av_extra::a_service_is_reachable", "sm2", SINCE_2, RESOLVES_NOTHING),
     no("av_extra::a_service_is_reachable", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
