@@ -77,7 +77,9 @@
 //! something else allocated ([`Memory::external`]), or that no peer can reach any more
 //! ([`ExposedRegion::reclaim`]), posts with a
 //! context of one's own ([`RawEndpoint`], [`RawCompletionQueue`]), a mode that lets peers write
-//! anywhere ([`Hints::offer_virt_addr_to_shm`]), and C calls on what `as_raw` gives.
+//! anywhere ([`Hints::offer_virt_addr_to_shm`]), address vectors in memory that processes share
+//! ([`AddressVectorBuilder::shared`]), what single providers have by name ([`ProviderOps`],
+//! [`Domain::open_with_hmem`]), and C calls on what `as_raw` gives.
 //!
 //! # Features
 //!
@@ -108,7 +110,7 @@
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
 //! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, poll sets, multicast,
-//! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
+//! collectives, triggered and deferred work, device memory), and what stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;
@@ -139,6 +141,7 @@ mod provider_ops;
 mod quirks;
 mod raw_cq;
 mod sync;
+mod tag;
 mod threading;
 mod version;
 mod wait;
@@ -189,6 +192,7 @@ pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,
 };
+pub use tag::{MPI_IGNORE_PAYLOAD, MPI_IGNORE_TAG, mpi_tag};
 pub use threading::{Accepts, Confined, Shared, Threading};
 pub use version::{Version, version};
 pub use wait::block_on;

@@ -32,8 +32,10 @@ const POLL_SETS: &str = "poll sets and wait sets";
 const REGIONS: &str = "regions of several pieces, bound to endpoints, refreshed, or with long keys";
 const DEVICES: &str = "memory of devices";
 
+const CALLBACKS: &str = "it would run inside of libfabric, where it may call next to nothing";
+const DOMAIN_EVENTS: &str = "endpoints have their own event queues; registration is synchronous";
 const PEERS: &str = "part of the peer interface, between providers";
-const OBJECTS: &str = "memory monitors and other objects that are imported into libfabric itself";
+const OBJECTS: &str = "memory monitors and caches, imported into libfabric itself";
 const BUFFERED: &str = "buffered receives are gone from libfabric 2";
 const NO_TYPE: &str = "no type is defined for its value";
 
@@ -83,10 +85,9 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_mr_regv", REGIONS),
     planned("fi_mr_unmap_key", REGIONS),
     planned("fi_hmem_ze_device", DEVICES),
-    planned("fi_domain_bind", "an event queue for a domain"),
     planned("fi_setname", "the address of an endpoint that is not enabled yet"),
-    planned("fi_tag_mpi", "tags in the form of MPI"),
     raw("fi_av_bind", "insertion into address vectors is synchronous here"),
+    raw("fi_domain_bind", DOMAIN_EVENTS),
     raw("fi_domain2", PEERS),
     raw("fi_endpoint2", PEERS),
     raw("fi_export_fid", PEERS),
@@ -94,10 +95,7 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     raw("fi_import", OBJECTS),
     raw("fi_open", OBJECTS),
     raw("fi_eq_write", "an event of one's own could name objects and requests that there are not"),
-    raw(
-        "fi_profile_register_callback",
-        "the function would run inside of libfabric, where it may call next to nothing",
-    ),
+    raw("fi_profile_register_callback", CALLBACKS),
     raw("fi_rx_size_left", "deprecated since 1.0: what it says is out of date when it returns"),
     raw("fi_tx_size_left", "deprecated since 1.0: what it says is out of date when it returns"),
     raw("FI_OPT_BUFFERED_LIMIT", BUFFERED),

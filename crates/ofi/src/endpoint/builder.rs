@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, counters::Counters,
-    options::Options, own_name,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, control::set_level,
+    counters::Counters, options::Options, own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
@@ -266,6 +266,9 @@ impl<T: Threading> Setup<'_, T> {
             local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
         }
         self.options.apply(fid.as_ptr(), info.provider(), true)?;
+        if let Some(level) = self.options.level {
+            set_level(fid.as_ptr(), level)?;
+        }
         Ok((fid, info))
     }
 }

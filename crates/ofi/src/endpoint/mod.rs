@@ -28,6 +28,7 @@ use crate::{
 
 mod builder;
 mod close;
+mod control;
 mod counters;
 mod efa;
 mod hangup;

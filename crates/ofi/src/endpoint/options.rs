@@ -6,7 +6,7 @@ use ofi_sys::fid_ep;
 
 use super::{Endpoint, EndpointBuilder, Kind};
 use crate::{
-    Errno, Error, Result, Version,
+    CompletionLevel, Errno, Error, Result, Version,
     error::{Needs, check},
     quirks::{self, Defect},
     threading::Threading,
@@ -140,12 +140,16 @@ impl Value {
 
 /// The options of an endpoint in the making.
 #[derive(Debug, Default)]
-pub(crate) struct Options(Vec<(Name, Value)>);
+pub(crate) struct Options {
+    set: Vec<(Name, Value)>,
+    /// What completions mean, set by a command of its own.
+    pub(super) level: Option<CompletionLevel>,
+}
 
 impl Options {
     pub(super) fn set(&mut self, name: Name, value: Value) {
-        self.0.retain(|(other, _)| other.number != name.number);
-        self.0.push((name, value));
+        self.set.retain(|(other, _)| other.number != name.number);
+        self.set.push((name, value));
     }
 
     /// Sets them, at the time that the provider takes them: `enabled` says which it is.
@@ -154,7 +158,7 @@ impl Options {
         if enabled != quirks::quirk(provider, Defect::OptionBeforeEnable).is_some() {
             return Ok(());
         }
-        for (name, value) in &self.0 {
+        for (name, value) in &self.set {
             name.known(NAME)?;
             // SAFETY: the endpoint is open and in the hands of its builder alone (rule L8); the
             // value has the type of this option, with room behind it.
@@ -352,7 +356,7 @@ mod tests {
         options.set(MIN_MULTI_RECV, Value::size(1));
         options.set(MAX_MSG_SIZE, Value::size(2));
         options.set(MIN_MULTI_RECV, Value::size(3));
-        let numbers: Vec<_> = options.0.iter().map(|(name, _)| name.number).collect();
+        let numbers: Vec<_> = options.set.iter().map(|(name, _)| name.number).collect();
         assert_eq!(numbers, [MAX_MSG_SIZE.number, MIN_MULTI_RECV.number]);
     }
 
