@@ -358,7 +358,7 @@ impl Limits {
                 format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
                 format => u64::MAX >> format.leading_zeros(),
             },
-            prefix: crate::op::prefix::size(info),
+            prefix: crate::op::prefix::size(info) as u32,
             local_registration: mr_mode.contains(crate::MrMode::LOCAL),
         }
     }

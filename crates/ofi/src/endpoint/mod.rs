@@ -145,7 +145,7 @@ pub(crate) struct Limits {
     /// Bits of a tag that the provider matches.
     pub(crate) tag_bits: u64,
     /// Room that the provider needs before each message (FI_MSG_PREFIX, rule B10).
-    pub(crate) prefix: usize,
+    pub(crate) prefix: u32,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
 }

@@ -90,7 +90,7 @@ fn inject<V: Injects, T: Threading>(
     let fid = core.lane().fid.as_ptr();
     let status = if V::HEADED && core.limits.prefix > 0 {
         // SAFETY: as below; the room is before them, in memory that is ours.
-        prefix::with_room(core.limits.prefix, bytes, |start, len| unsafe {
+        prefix::with_room(core.limits.prefix as usize, bytes, |start, len| unsafe {
             verb.inject(fid, start.cast(), len)
         })
     } else {

@@ -148,7 +148,7 @@ pub(super) fn check<V: Verb, T: Threading>(
     to: Option<Address>,
 ) -> Result<()> {
     let limits = &core.limits;
-    if V::HEADED && list.head() != limits.prefix {
+    if V::HEADED && list.head() != limits.prefix as usize {
         return Err(prefix::misfit(core, V::NAME, list.head()));
     }
     let good = verb.needs() & !limits.caps == 0

@@ -56,7 +56,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     /// and limits are without it, and so is what is injected.
     #[must_use]
     pub fn prefix_size(&self) -> usize {
-        self.core.limits.prefix
+        self.core.limits.prefix as usize
     }
 }
 
@@ -97,12 +97,12 @@ pub(super) fn with_room<R>(
     inject(copy.as_mut_ptr(), copy.len())
 }
 
-/// That the modes that an endpoint's info asks for agree with the length of the room.
+/// That the room which an endpoint's info asks for can be.
 pub(crate) fn check(info: &crate::Info) -> Result<()> {
-    if size(info) % 8 == 0 {
-        return Ok(());
+    match size(info) {
+        room if room % 8 == 0 && u32::try_from(room).is_ok() => Ok(()),
+        room => Err(Error::invalid("fi_endpoint", format!("a msg_prefix_size of {room}"))),
     }
-    Err(Error::invalid("fi_endpoint", "msg_prefix_size is no multiple of 8"))
 }
 
 #[cfg(all(test, not(loom)))]
