@@ -160,7 +160,7 @@ impl<'a> Profile<'a> {
     /// # Errors
     ///
     /// `Invalid` if it is not one of [`variables`](Self::variables), or no such number; `Unsupported`
-    /// for those that tcp lists and has not (quirk 28); what the provider says.
+    /// for those that tcp lists and has not (quirk 37); what the provider says.
     #[doc(alias = "fi_profile_read_u64")]
     pub fn read(&self, variable: &ProfileVariable) -> Result<u64> {
         const NAME: &str = "fi_profile_read_u64";
@@ -194,7 +194,7 @@ impl<'a> Profile<'a> {
                 unsafe { ofi_sys::fi_profile_end_reads(self.0.fid.as_ptr(), 0) };
             }
         }
-        // It would read all that is listed (quirk 28).
+        // It would read all that is listed (quirk 37).
         let _ends = (!self.listed_only()).then(|| {
             // SAFETY: the profile is open.
             unsafe { ofi_sys::fi_profile_start_reads(self.fid.as_ptr(), 0) };
@@ -227,7 +227,7 @@ impl Drop for Profile<'_> {
         if crate::object::forked() {
             return;
         }
-        // SAFETY: the profile is open until now. Its table of functions may be missing (quirk 28), or
+        // SAFETY: the profile is open until now. Its table of functions may be missing (quirk 37), or
         // have no way to close it: it is then its object's.
         unsafe {
             let ops = (*self.fid.as_ptr()).fid.ops;

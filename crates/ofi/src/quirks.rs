@@ -311,7 +311,7 @@ pub const QUIRKS: &[Quirk] = &[
                the next one comes is used after it was freed",
     },
     Quirk {
-        id: 27,
+        id: 36,
         provider: "shm",
         from: V1_17,
         until: Some(V2_0),
@@ -320,7 +320,7 @@ pub const QUIRKS: &[Quirk] = &[
                before it reads that",
     },
     Quirk {
-        id: 28,
+        id: 37,
         provider: "tcp",
         from: V1_20,
         until: None,

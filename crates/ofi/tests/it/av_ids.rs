@@ -7,7 +7,7 @@ use crate::harness::{LIMIT, List, Mode, Parent, Peer, Rig, Stop, Target, Verdict
 pub fn register(list: &mut List) {
     cases!(list, rdm: messages_carry_the_users_number numbers_are_kept_apart);
     cases!(list, connectionless: keys_and_groups_are_refused_where_there_are_none);
-    cases!(list, rdm: quirk_27_user_id_lost shared_by_name);
+    cases!(list, rdm: quirk_36_user_id_lost shared_by_name);
 }
 
 /// Two endpoints on a vector with numbers.
@@ -144,8 +144,8 @@ fn keys_and_groups_are_refused_where_there_are_none<K: Connectionless, T: Mode>(
     Ok(())
 }
 
-/// Defect 27: shm before 2.0 reports its own number in place of the user's.
-fn quirk_27_user_id_lost<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 36: shm before 2.0 reports its own number in place of the user's.
+fn quirk_36_user_id_lost<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let lost = ofi::quirk(&t.provider, ofi::Defect::UserIdLost).is_some();
     if !lost && !["shm", "sm2"].contains(&t.core()) {
         // Others refuse the flag, or take and forget it: see `Ids`.

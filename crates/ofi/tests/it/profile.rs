@@ -8,9 +8,9 @@ use crate::harness::{
 };
 
 pub fn register(list: &mut List) {
-    cases!(list, rdm: profiles_are_there_or_refused quirk_28_profiles_list_more);
+    cases!(list, rdm: profiles_are_there_or_refused quirk_37_profiles_list_more);
     list.leaks("profile::profiles_are_there_or_refused");
-    list.leaks("profile::quirk_28_profiles_list_more");
+    list.leaks("profile::quirk_37_profiles_list_more");
 }
 
 /// Opened where the provider was built with it, `Unsupported` everywhere else; every variable is
@@ -70,8 +70,8 @@ fn profiles_are_there_or_refused<K: Connectionless, T: Mode>(t: &Target) -> Verd
     Ok(())
 }
 
-/// Defect 28: reading what is listed and has nothing behind it crashes.
-fn quirk_28_profiles_list_more<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 37: reading what is listed and has nothing behind it crashes.
+fn quirk_37_profiles_list_more<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG)?;
     let ep = rig.endpoint::<K>()?;
     let Ok(profile) = ep.profile() else { return Ok(()) };

@@ -28,7 +28,7 @@ const UNBOUNDED: &str = "the provider queues posts without bound";
 const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_CQ_DATA";
 
 const NO_IDS: &str = "the provider does not report the user's numbers";
-const IDS_LOST: &str = "the user's numbers are lost (quirk 27)";
+const IDS_LOST: &str = "the user's numbers are lost (quirk 36)";
 const NOT_SHARED: &str = "only sockets shares vectors by name";
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
