@@ -30,6 +30,8 @@ pub struct Segments {
     torn: bool,
     /// What of it is on devices: `DEVICE`, `DEVICE_BARE`, `NOWHERE`.
     device: u8,
+    /// Bytes of the first segment, where that is room for the provider's header.
+    head: usize,
 }
 
 /// Some of the memory is a device's.
@@ -62,6 +64,7 @@ impl Segments {
             shared: false,
             torn: false,
             device: 0,
+            head: 0,
         }
     }
 
@@ -81,6 +84,20 @@ impl Segments {
     #[inline]
     pub(crate) fn parts(&mut self, parts: usize) {
         self.torn |= self.count != parts;
+    }
+
+    /// In place of a length: the room for the provider's header is in several pieces.
+    pub(crate) const NO_ROOM: usize = usize::MAX;
+
+    /// Says that what is listed by now is room for the provider's header.
+    pub(crate) fn end_head(&mut self) {
+        self.head = if self.count == 1 { self.total } else { Self::NO_ROOM };
+    }
+
+    /// Bytes of the room for the provider's header.
+    #[inline]
+    pub(crate) fn head(&self) -> usize {
+        self.head
     }
 
     /// Whether a part was more than one piece, or none.

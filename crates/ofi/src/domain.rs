@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use ofi_sys::fid_domain;
 
 use crate::{
-    Error, Fabric, Info, Memory, MrMode, Result,
+    Error, Fabric, Info, Memory, Mode, MrMode, Result,
     av::AddressVectorBuilder,
     cq::CompletionQueueBuilder,
     endpoint::{EndpointBuilder, Kind},
@@ -17,6 +17,10 @@ use crate::{
     quirks::{self, Defect},
     threading::{Lock, Shared, Threading},
 };
+
+mod hmem;
+
+pub use hmem::{CopyFromHmem, CopyToHmem};
 
 /// A domain: what endpoints, queues, address vectors and memory regions are made on.
 ///
@@ -101,7 +105,7 @@ impl<T: Threading> Domain<T> {
                 .hint("name a provider in the hints, or exclude this one with FI_PROVIDER"));
         }
         let info = info.with_threading::<T>()?;
-        let unknown = info.mode().difference(SERVED_MODES);
+        let unknown = info.mode().difference(SERVED_MODES | Mode::MSG_PREFIX);
         if !unknown.is_empty() {
             return Err(Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
                 .detail(format!("the provider demands {unknown}")));
@@ -219,7 +223,7 @@ mod tests {
             };
             Domain::<Shared>::open(&fabric, &info.unwrap())
         };
-        for (mode, mr_mode) in [(ofi_sys::FI_MSG_PREFIX, 0), (0, 1 << 20), (1 << 3, 0)] {
+        for (mode, mr_mode) in [(ofi_sys::FI_LOCAL_MR, 0), (0, 1 << 20), (1 << 3, 0)] {
             let error = demands(mode, mr_mode).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
         }

@@ -77,7 +77,9 @@
 //! something else allocated ([`Memory::external`]), or that no peer can reach any more
 //! ([`ExposedRegion::reclaim`]), posts with a
 //! context of one's own ([`RawEndpoint`], [`RawCompletionQueue`]), a mode that lets peers write
-//! anywhere ([`Hints::offer_virt_addr_to_shm`]), and C calls on what `as_raw` gives.
+//! anywhere ([`Hints::offer_virt_addr_to_shm`]), address vectors in memory that processes share
+//! ([`AddressVectorBuilder::shared`]), what single providers have by name ([`ProviderOps`],
+//! [`Domain::open_with_hmem`]), and C calls on what `as_raw` gives.
 //!
 //! # Features
 //!
@@ -109,8 +111,8 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts,
-//! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
+//! planned (scalable endpoints and shared contexts, collectives, triggered and deferred work), and what
+//! stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;
@@ -138,9 +140,12 @@ mod params;
 mod passive;
 mod poll;
 mod pool;
+mod profile;
+mod provider_ops;
 mod quirks;
 mod raw_cq;
 mod sync;
+mod tag;
 mod threading;
 mod version;
 mod wait;
@@ -150,15 +155,16 @@ pub use attr::{
     AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
     Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
-pub use av::{Address, AddressVector, AddressVectorBuilder, FabricAddress};
+pub use av::{Address, AddressVector, AddressVectorBuilder, AuthKey, FabricAddress};
 pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
-pub use domain::Domain;
+pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
     Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg,
-    MulticastGroup, MulticastJoin, MulticastJoinError, RawEndpoint, RawEndpointBuilder, Rdm,
+    MulticastGroup, MulticastJoin, MulticastJoinError, Offload, OffloadReport, RawEndpoint,
+    RawEndpointBuilder, Rdm,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;
@@ -182,8 +188,8 @@ pub use object::{CloseError, Leaked, leaked};
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Claim, ClaimOp, ClaimVerb,
     Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Op, Operation, Peek, PeekOp,
-    PeekVerb, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned, SendOp,
-    SendVerb, Sent, Submit, Unclaimed, WaitError, WriteOp, WriteVerb, Written,
+    PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned,
+    SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
@@ -192,10 +198,13 @@ pub use pool::{
     Budget, NotJoined, Pool, PoolBuf, PoolBuilder, PoolBytes, PoolPiece, Reservation, Reserve,
     Take, Usage,
 };
+pub use profile::{Profile, ProfileEvent, ProfileVariable};
+pub use provider_ops::ProviderOps;
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,
 };
+pub use tag::{MPI_IGNORE_PAYLOAD, MPI_IGNORE_TAG, mpi_tag};
 pub use threading::{Accepts, Confined, Shared, Threading};
 pub use version::{Version, version};
 pub use wait::block_on;

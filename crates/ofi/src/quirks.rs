@@ -67,6 +67,10 @@ pub enum Defect {
     OnlyFirstPiece,
     /// A raw key that is shorter than the provider's own is read beyond its end.
     RawKeyUnchecked,
+    /// The user's number for an address is lost: completions report the provider's own.
+    UserIdLost,
+    /// A profile lists variables that have nothing behind them, and cannot be closed.
+    ProfileIncomplete,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -91,6 +95,7 @@ pub struct Quirk {
 
 const V1_17: Version = Version::OLDEST;
 const V1_18: Version = Version::new(1, 18);
+const V1_20: Version = Version::new(1, 20);
 const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
@@ -402,6 +407,24 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::RawKeyUnchecked,
         text: "fi_mr_map_raw takes a key of any length, and operations read as much of it as the \
                provider's own have",
+    },
+    Quirk {
+        id: 36,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::UserIdLost,
+        text: "fi_av_insert with FI_AV_USER_ID writes the number of the new entry over the user's \
+               before it reads that",
+    },
+    Quirk {
+        id: 37,
+        provider: "tcp",
+        from: V1_20,
+        until: None,
+        defect: Defect::ProfileIncomplete,
+        text: "a profile lists all of libfabric's variables, and reading any but the number of \
+               unexpected messages follows a null pointer, as does fi_profile_close",
     },
 ];
 

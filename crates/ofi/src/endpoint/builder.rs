@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits,
+    control::set_level,
     counters::Counters,
     multicast::{self, Groups},
     options::Options,
@@ -241,6 +242,7 @@ impl<T: Threading> Setup<'_, T> {
                 .hint("send to a MulticastGroup: the flag goes with each message"));
         }
         self.counters.check(domain, self.info)?;
+        crate::op::prefix::check(self.info)?;
         let provider = self.info.provider();
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
@@ -295,6 +297,9 @@ impl<T: Threading> Setup<'_, T> {
             local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
         }
         self.options.apply(fid.as_ptr(), info.provider(), true)?;
+        if let Some(level) = self.options.level {
+            set_level(fid.as_ptr(), level)?;
+        }
         Ok((fid, info))
     }
 }
@@ -385,6 +390,7 @@ impl Limits {
                 format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
                 format => u64::MAX >> format.leading_zeros(),
             },
+            prefix: crate::op::prefix::size(info) as u32,
             local_registration: mr_mode.contains(MrMode::LOCAL),
             device_registration: mr_mode.contains(MrMode::HMEM),
             keys: match mr_mode.contains(MrMode::RAW) {

@@ -29,9 +29,12 @@ use crate::{
 
 mod builder;
 mod close;
+mod control;
 mod counters;
+mod efa;
 mod hangup;
 mod multicast;
+mod offload;
 mod options;
 mod raw;
 mod remote;
@@ -39,6 +42,7 @@ mod unexpected;
 
 pub use builder::EndpointBuilder;
 pub use multicast::{Destination, MulticastGroup, MulticastJoin, MulticastJoinError};
+pub use offload::{Offload, OffloadReport};
 pub use options::HmemP2p;
 pub use raw::{RawEndpoint, RawEndpointBuilder};
 
@@ -149,6 +153,8 @@ pub(crate) struct Limits {
     pub(crate) data_bytes: usize,
     /// Bits of a tag that the provider matches.
     pub(crate) tag_bits: u64,
+    /// Room that the provider needs before each message (FI_MSG_PREFIX, rule B10).
+    pub(crate) prefix: u32,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
     /// Every buffer on a device must (FI_MR_HMEM, rule M12).

@@ -190,6 +190,16 @@ impl Hints {
         self.set(Field::DomainMode, mode)
     }
 
+    /// The application leaves room for the provider's header before every message: what it sends and
+    /// receives is [`Prefixed`](crate::Prefixed), wherever the provider takes that up
+    /// ([`Endpoint::prefix_size`](crate::Endpoint::prefix_size)). The datagrams of EFA and verbs insist on
+    /// it.
+    #[doc(alias = "FI_MSG_PREFIX")]
+    pub fn message_prefix(self) -> Hints {
+        let mode = self.mode | Mode::MSG_PREFIX;
+        self.mode(mode)
+    }
+
     /// The memory registration modes that the application can cope with.
     ///
     /// Unless this is called, all that this crate serves are offered. `FI_MR_VIRT_ADDR` is never
@@ -360,8 +370,17 @@ impl Hints {
     }
 
     /// The authorization key of the domain. It is copied; the copy is not erased.
-    pub fn domain_auth_key(self, key: &[u8]) -> Hints {
+    pub fn domain_auth_key(mut self, key: &[u8]) -> Hints {
+        self.fields.remove(&Field::DomainAuthKeySize);
         self.key(Key::Domain, key)
+    }
+
+    /// The domain's authorization keys are those that its address vectors hold (1.20), in place of one
+    /// key of its own: see [`AddressVector::insert_auth_key`](crate::AddressVector::insert_auth_key).
+    #[doc(alias = "FI_AV_AUTH_KEY")]
+    pub fn auth_keys_in_vectors(mut self) -> Hints {
+        self.keys.remove(&Key::Domain);
+        self.domain_auth_key_size(ofi_sys::FI_AV_AUTH_KEY)
     }
 
     /// Asks for an older version of libfabric's interface than the newest that both sides know.

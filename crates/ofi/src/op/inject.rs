@@ -6,7 +6,7 @@ use super::{
     Failed, Operation,
     lane::Lane,
     options::Flagged,
-    post,
+    post, prefix,
     slot::{PROVIDER, Slot},
 };
 use crate::{
@@ -97,11 +97,18 @@ fn inject<V: Injects, T: Threading>(
     let Some(_named) = Named::new(core, to) else {
         return Err(Error::new(ErrorKind::StaleAddress, name));
     };
-    // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
-    // (`_named`), as does what its keys are (`mappings`); the bytes are read during the call only (rule
-    // B5) and within the inject size.
-    let status =
-        unsafe { verb.inject(core.lane().fid.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+    let fid = core.lane().fid.as_ptr();
+    let status = if V::HEADED && core.limits.prefix > 0 {
+        // SAFETY: as below; the room is before them, in memory that is ours.
+        prefix::with_room(core.limits.prefix as usize, bytes, |start, len| unsafe {
+            verb.inject(fid, start.cast(), len)
+        })
+    } else {
+        // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
+        // (`_named`), as does what its keys are (`mappings`); the bytes are read during the call only
+        // (rule B5) and within the inject size.
+        unsafe { verb.inject(fid, bytes.as_ptr().cast(), bytes.len()) }
+    };
     if status < 0 { Err(post::refused::<V>(status)) } else { Ok(()) }
 }
 

@@ -48,6 +48,7 @@ mod options;
 pub(crate) mod overflow;
 pub(crate) mod peek;
 mod post;
+pub(crate) mod prefix;
 mod recv;
 mod rma;
 mod send;
@@ -61,6 +62,7 @@ pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
 pub use peek::{Claim, ClaimOp, ClaimVerb, Claimed, Peek, PeekOp, PeekVerb, Probe, Unclaimed};
+pub use prefix::Prefixed;
 pub(crate) use recv::Matches;
 pub use recv::{Received, RecvOp, RecvVerb};
 pub use rma::{Read, ReadOp, ReadVerb, WriteOp, WriteVerb, Written};
@@ -129,6 +131,8 @@ pub(crate) mod sealed {
         const ACCESS: Access;
         /// Whether its pieces of memory are different things, and no vector.
         const PARTS: bool = false;
+        /// Whether it is a message, before which the provider may need room.
+        const HEADED: bool = false;
         /// Posts with the same class keep their order.
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
@@ -161,6 +165,11 @@ pub(crate) mod sealed {
         ) -> isize;
         /// What `finish` will need to know of the arguments, and of the bytes that were offered.
         fn note(&self, posted: usize) -> Self::Note;
+        /// The same, of the list of all bytes that were offered.
+        #[inline]
+        fn note_list(&self, list: &Segments) -> Self::Note {
+            self.note(list.total())
+        }
         /// Bytes of the message that did not fit in the buffer.
         #[inline]
         fn excess(_: Self::Note, _: &Outcome) -> usize {

@@ -21,6 +21,18 @@ pub enum CompletionLevel {
     Commit,
 }
 
+impl CompletionLevel {
+    pub(crate) fn flag(self) -> OpFlags {
+        match self {
+            CompletionLevel::Inject => OpFlags::INJECT_COMPLETE,
+            CompletionLevel::Transmit => OpFlags::TRANSMIT_COMPLETE,
+            CompletionLevel::Delivery => OpFlags::DELIVERY_COMPLETE,
+            CompletionLevel::Match => OpFlags::MATCH_COMPLETE,
+            CompletionLevel::Commit => OpFlags::COMMIT_COMPLETE,
+        }
+    }
+}
+
 /// A verb that takes flags. Public in name only.
 pub trait Flagged: Verb {
     fn flags(&self) -> u64;
@@ -40,13 +52,7 @@ impl<V: Flagged, B, T: Threading> Operation<'_, V, B, T> {
     #[doc(alias = "FI_MATCH_COMPLETE")]
     #[doc(alias = "FI_COMMIT_COMPLETE")]
     pub fn level(self, level: CompletionLevel) -> Self {
-        self.flags(match level {
-            CompletionLevel::Inject => OpFlags::INJECT_COMPLETE,
-            CompletionLevel::Transmit => OpFlags::TRANSMIT_COMPLETE,
-            CompletionLevel::Delivery => OpFlags::DELIVERY_COMPLETE,
-            CompletionLevel::Match => OpFlags::MATCH_COMPLETE,
-            CompletionLevel::Commit => OpFlags::COMMIT_COMPLETE,
-        })
+        self.flags(level.flag())
     }
 
     /// Adds operation flags: those that say nothing about memory (`FENCE`, `MORE`, levels). Others

@@ -140,7 +140,9 @@ impl<'ep, T: Threading> PeekOp<'ep, T> {
             Some(error.hint(hint))
         };
         let one_thread = !T::SHARED && core.info.domain().data_progress() == Progress::Manual;
-        if quirk(provider, Defect::ClaimCorrupts).is_some() {
+        if core.limits.prefix > 0 {
+            fault = fault.or_else(|| unsupported("receive the message by its tag, behind its prefix"));
+        } else if quirk(provider, Defect::ClaimCorrupts).is_some() {
             fault = fault.or_else(|| unsupported("look, and receive the message by its tag"));
         } else if core.info.core_provider() == "sockets" && !one_thread {
             // It frees the message when it is received, while the thread that delivered it may still

@@ -7,6 +7,7 @@ use libc::iovec;
 use super::{
     Failed, Memory, Op, Uses, Verb,
     lane::{self, Lane},
+    prefix,
     slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
@@ -111,7 +112,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         // SAFETY: the slot is ours alone.
         unsafe {
             (*body).table = &Glue::<V, B, T>::TABLE;
-            slot::note::<V, T>(body, verb.note(list.total()));
+            slot::note::<V, T>(body, verb.note_list(&list));
         }
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
         let extra = if list.count() >= INLINE_SEGMENTS || mapped { EXTRA } else { 0 };
@@ -191,9 +192,12 @@ pub(super) fn check<V: Verb, T: Threading>(
     to: Option<Address>,
 ) -> Result<()> {
     let limits = &core.limits;
+    if V::HEADED && list.head() != limits.prefix as usize {
+        return Err(prefix::misfit(core, V::NAME, list.head()));
+    }
     let good = verb.needs() & !limits.caps == 0
         && list.count() <= limits.pieces::<V>()
-        && (V::RECEIVES || list.total() <= limits.message)
+        && (V::RECEIVES || list.total() - list.head() <= limits.message)
         && (!limits.local_registration || list.unregistered() == 0)
         && !list.is_foreign(core.domain(), core.scope())
         && !limits.refuse_device(list)
@@ -206,7 +210,8 @@ pub(super) fn check<V: Verb, T: Threading>(
         if limits.refuse_device(list) {
             return Err(device_refused::<V>());
         }
-        return Err(refuse(core, verb, (list.count(), list.total()), foreign, unknown));
+        let sizes = (list.count(), list.total() - list.head());
+        return Err(refuse(core, verb, sizes, foreign, unknown));
     }
     verb.fits(list, limits.remote_iov)
 }

@@ -144,20 +144,29 @@ impl<V: Matches, B, T: Threading> Operation<'_, V, B, T> {
     /// it and ignores the peer of untagged receives (quirk 14), those are refused.
     #[doc(alias = "FI_DIRECTED_RECV")]
     pub fn from(mut self, peer: Address) -> Self {
+        // An address of another vector is refused later.
+        let from = if self.core.knows(peer) { peer.matched() } else { peer.raw() };
         let matching = self.verb.matching();
-        matching.from = peer.raw();
+        matching.from = from;
         matching.directed = Wide::Yes;
         self.to = Some(peer);
         self
     }
 }
 
-/// What is kept of a receive until its end: the bytes that were offered, and whether it was a tagged
-/// one.
+/// What is kept of a receive until its end: the bytes that were offered, those of them that are room
+/// for a header, and whether it was a tagged one.
 #[derive(Clone, Copy, Debug)]
 pub struct RecvNote {
     posted: usize,
-    tagged: Wide,
+    /// The room, times two, and 1 for a tagged one.
+    head_tagged: usize,
+}
+
+impl RecvNote {
+    fn head(self) -> usize {
+        self.head_tagged >> 1
+    }
 }
 
 impl Verb for RecvVerb {
@@ -165,6 +174,7 @@ impl Verb for RecvVerb {
     type Note = RecvNote;
     const NAME: &'static str = "fi_recv";
     const RECEIVES: bool = true;
+    const HEADED: bool = true;
     const ACCESS: Access = Access::RECV;
 
     #[inline]
@@ -212,7 +222,12 @@ impl Verb for RecvVerb {
 
     #[inline]
     fn note(&self, posted: usize) -> RecvNote {
-        RecvNote { posted, tagged: self.tagged }
+        RecvNote { posted, head_tagged: self.tagged as usize }
+    }
+
+    #[inline]
+    fn note_list(&self, list: &Segments) -> RecvNote {
+        RecvNote { posted: list.total(), head_tagged: list.head() << 1 | self.tagged as usize }
     }
 
     #[inline]
@@ -221,14 +236,15 @@ impl Verb for RecvVerb {
     }
 
     #[inline]
-    fn finish(RecvNote { posted, tagged }: RecvNote, outcome: &Outcome) -> Received {
+    fn finish(note: RecvNote, outcome: &Outcome) -> Received {
         let has_data = outcome.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0;
         if is_remote_write(outcome) {
             return Received::RemoteWrite { data: outcome.data, len: outcome.len };
         }
         Received::Message {
-            len: outcome.len.min(posted),
-            tag: tagged.is_yes().then_some(outcome.tag),
+            // What the provider made itself may be shorter than the room (rule B10).
+            len: outcome.len.min(note.posted).saturating_sub(note.head()),
+            tag: (note.head_tagged & 1 != 0).then_some(outcome.tag),
             data: has_data.then_some(outcome.data),
             source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
         }
@@ -297,6 +313,21 @@ mod tests {
         assert_eq!(RecvVerb::excess(PLAIN.note(posted), &outcome), 6);
         assert_eq!(RecvVerb::excess(PLAIN.note(outcome.len), &outcome), 0);
         assert_eq!(finish(PLAIN, &outcome, posted).len(), 4);
+    }
+
+    // rule: B10
+    #[test]
+    fn room_for_a_header_is_not_counted() {
+        let mut bytes = [0_u8; 24];
+        let mut list = Segments::new();
+        list.push(bytes.as_mut_ptr(), 8);
+        list.end_head();
+        list.push(bytes[8..].as_mut_ptr(), 16);
+        let note = RecvVerb { tagged: Wide::Yes, ..PLAIN }.note_list(&list);
+        let received = |len| RecvVerb::finish(note, &Outcome { len, ..outcome(ofi_sys::FI_RECV) });
+        assert_eq!((received(24).len(), received(24).tag()), (16, Some(9)));
+        assert_eq!((received(30).len(), received(8).len(), received(3).len()), (16, 0, 0));
+        assert_eq!(RecvVerb::excess(note, &Outcome { len: 30, ..outcome(0) }), 6);
     }
 
     // rule: B11

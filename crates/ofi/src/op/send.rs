@@ -89,6 +89,7 @@ impl Verb for SendVerb {
     type Note = ();
     const NAME: &'static str = "fi_send";
     const RECEIVES: bool = false;
+    const HEADED: bool = true;
     const ACCESS: Access = Access::SEND;
 
     #[inline]

@@ -25,6 +25,7 @@
 mod addresses;
 mod atomics;
 mod av_extra;
+mod av_ids;
 mod backpressure;
 mod cm;
 mod counters;
@@ -44,6 +45,8 @@ mod options;
 mod peek;
 mod polls;
 mod pool;
+mod profile;
+mod provider_ops;
 mod queues;
 mod raw_cq;
 mod raw_keys;
@@ -74,6 +77,8 @@ fn main() -> std::process::ExitCode {
     options::register(&mut list);
     polls::register(&mut list);
     pool::register(&mut list);
+    profile::register(&mut list);
+    provider_ops::register(&mut list);
     mr::register(&mut list);
     multicast::register(&mut list);
     registration::register(&mut list);
@@ -83,6 +88,7 @@ fn main() -> std::process::ExitCode {
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);
+    av_ids::register(&mut list);
     cm::register(&mut list);
     local::register(&mut list);
     messages::register(&mut list);

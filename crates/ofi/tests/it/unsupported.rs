@@ -7,9 +7,11 @@ use super::Unsupported;
 
 const V1_17: Version = Version::new(1, 17);
 const V2_0: Version = Version::new(2, 0);
+const V2_6: Version = Version::new(2, 6);
 const ALL: (Version, Option<Version>) = (V1_17, None);
-const SINCE_2: (Version, Option<Version>) = (V2_0, None);
 const BEFORE_2: (Version, Option<Version>) = (V1_17, Some(V2_0));
+const BEFORE_2_6: (Version, Option<Version>) = (V1_17, Some(V2_6));
+const SINCE_2: (Version, Option<Version>) = (V2_0, None);
 
 const fn no(
     case: &'static str,
@@ -25,6 +27,9 @@ const NO_FD: &str = "the provider has no descriptor for its queues";
 const UNBOUNDED: &str = "the provider queues posts without bound";
 const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_CQ_DATA";
 
+const NO_IDS: &str = "the provider does not report the user's numbers";
+const IDS_LOST: &str = "the user's numbers are lost (quirk 36)";
+const NOT_SHARED: &str = "only sockets shares vectors by name";
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
@@ -140,6 +145,21 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("tagged::with_everything", "sm2", SINCE_2, DATA_WITHOUT_FLAG),
     no("counters::sends_and_receives_are_counted", "udp::dgram", ALL, NO_COUNTERS),
     no("counters::a_bound_counter_stays_open", "udp::dgram", ALL, NO_COUNTERS),
+    no("av_ids::messages_carry_the_users_number", "shm", BEFORE_2, IDS_LOST),
+    no("av_ids::messages_carry_the_users_number", "tcp;ofi_rxm", BEFORE_2_6, NO_IDS),
+    no("av_ids::messages_carry_the_users_number", "tcp::rdm", SINCE_2, NO_IDS),
+    no("av_ids::messages_carry_the_users_number", "udp;ofi_rxd", ALL, NO_IDS),
+    no("av_ids::messages_carry_the_users_number", "sockets", ALL, NO_IDS),
+    no("av_ids::numbers_are_kept_apart", "shm", BEFORE_2, IDS_LOST),
+    no("av_ids::numbers_are_kept_apart", "tcp;ofi_rxm", BEFORE_2_6, NO_IDS),
+    no("av_ids::numbers_are_kept_apart", "tcp::rdm", SINCE_2, NO_IDS),
+    no("av_ids::numbers_are_kept_apart", "udp;ofi_rxd", ALL, NO_IDS),
+    no("av_ids::numbers_are_kept_apart", "sockets", ALL, NO_IDS),
+    no("av_ids::shared_by_name", "shm", ALL, NOT_SHARED),
+    no("av_ids::shared_by_name", "tcp;ofi_rxm", ALL, NOT_SHARED),
+    no("av_ids::shared_by_name", "tcp::rdm", SINCE_2, NOT_SHARED),
+    no("av_ids::shared_by_name", "sm2", SINCE_2, NOT_SHARED),
+    no("av_ids::shared_by_name", "udp;ofi_rxd", ALL, NOT_SHARED),
     no("av_extra::a_service_is_reachable", "shm", ALL, RESOLVES_NOTHING),
     no("av_extra::a_service_is_reachable", "sm2", SINCE_2, RESOLVES_NOTHING),
     no("av_extra::a_service_is_reachable", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
