@@ -22,7 +22,8 @@ use crate::{
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
-    threading::{Shared, Threading},
+    poll,
+    threading::{Lock, Mode, Shared, Threading},
     wait::{self, Parkers, Source},
 };
 
@@ -42,6 +43,11 @@ pub struct Counter<T: Threading = Shared>(pub(crate) Arc<CounterCore<T>>);
 pub(crate) struct CounterCore<T: Threading> {
     // Closed first: fields are dropped in order.
     fid: Owned<fid_cntr, T>,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
+    /// Held while the counter is read, which drives the endpoints bound to it, and while one of those
+    /// is in the making.
+    reading: T::Lock<()>,
     /// Failures that the caller was told of.
     told: AtomicU64,
     parkers: Parkers,
@@ -62,6 +68,7 @@ impl<T: Threading> Domain<T> {
         let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
         attr.as_mut().events = ofi_sys::FI_CNTR_EVENTS_COMP;
         attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
+        let number = poll::next_number();
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the counter.
         let status = unsafe {
@@ -69,7 +76,7 @@ impl<T: Threading> Domain<T> {
                 self.0.as_ptr(),
                 attr.as_ptr(),
                 &raw mut fid,
-                std::ptr::null_mut(),
+                poll::as_context(number),
             )
         };
         check(i64::from(status), NAME)
@@ -77,6 +84,8 @@ impl<T: Threading> Domain<T> {
         Ok(Counter(Arc::new(CounterCore {
             // SAFETY: fi_cntr_open succeeded.
             fid: unsafe { Owned::new(fid, NAME)? },
+            number,
+            reading: T::Lock::new(()),
             told: AtomicU64::new(0),
             parkers: Parkers::default(),
             domain: Arc::clone(&self.0),
@@ -197,6 +206,20 @@ impl<T: Threading> Counter<T> {
     }
 }
 
+/// A counter that nobody else reads.
+pub(crate) type Held<'a, T> = <<T as Mode>::Lock<()> as Lock<()>>::Guard<'a>;
+
+/// Keeps everybody else from reading these counters. Taken after the readers of queues, in an order
+/// of its own.
+pub(crate) fn hold<'a, T: Threading>(
+    counters: impl Iterator<Item = &'a CounterCore<T>>,
+) -> Vec<Held<'a, T>> {
+    let mut all: Vec<&CounterCore<T>> = counters.collect();
+    all.sort_by_key(|counter| std::ptr::from_ref(*counter) as usize);
+    all.dedup_by_key(|counter| std::ptr::from_ref(*counter) as usize);
+    all.into_iter().map(|counter| counter.reading.lock()).collect()
+}
+
 fn done(status: i32, name: &'static str) -> Result<()> {
     check(i64::from(status), name)
         .map(drop)
@@ -205,11 +228,13 @@ fn done(status: i32, name: &'static str) -> Result<()> {
 
 impl<T: Threading> CounterCore<T> {
     fn read(&self) -> u64 {
+        let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_read(self.fid.as_ptr()) }
     }
 
     fn read_errors(&self) -> u64 {
+        let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_readerr(self.fid.as_ptr()) }
     }

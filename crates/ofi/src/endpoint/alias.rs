@@ -44,7 +44,7 @@ impl<T: Threading> Core<T> {
     fn alias(self: &Arc<Self>, level: CompletionLevel) -> Result<Core<T>> {
         const NAME: &str = "fi_ep_alias";
         let mut fid = std::ptr::null_mut();
-        let flags = ofi_sys::FI_TRANSMIT | level.flags().raw();
+        let flags = ofi_sys::FI_TRANSMIT | level.flag().raw();
         // SAFETY: the endpoint is open, and nobody else calls anything on it (rule L8); `fid` receives
         // the alias.
         let status = unsafe { ofi_sys::fi_ep_alias(self.fid.as_ptr(), &raw mut fid, flags) };
@@ -65,6 +65,7 @@ impl<T: Threading> Core<T> {
             receive: Arc::clone(&self.receive),
             av: self.av.clone(),
             domain: Arc::clone(&self.domain),
+            groups: None,
             parents: Parents::alias_of(self),
         }))
     }

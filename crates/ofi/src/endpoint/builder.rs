@@ -5,15 +5,22 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, Parents, Parts, SharedReceive,
-    SharedTransmit, counters::Counters, options::Options, own_name,
+    SharedTransmit,
+    control::set_level,
+    counters::Counters,
+    multicast::{self, Groups},
+    options::Options,
+    own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
-    ErrorKind, EventQueue, Info, Result,
+    ErrorKind, EventQueue, Info, MrMode, OpFlags, Result,
     av::local,
+    cq::CqCore,
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
+    mr::KeyKind,
     object::{Owned, refuse_fork},
     op::overflow::Overflow,
     quirks::{Defect, quirk},
@@ -86,7 +93,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
     /// receives completes on the context's queue, which is its receive queue.
     ///
     /// On `sockets` the endpoint, once it has no handle any more, stays open until its shared contexts
-    /// close: its peers learn of its end then, and what they send meanwhile takes receives (quirk 28).
+    /// close: its peers learn of its end then, and what they send meanwhile takes receives (quirk 39).
     #[doc(alias = "FI_SHARED_CONTEXT")]
     pub fn shared_receive(mut self, context: &SharedReceive<T>) -> Self {
         self.shared_receive = Some(context.clone());
@@ -141,7 +148,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let mut stranded = None;
         let place = parents.keep_open(domain.info.provider()).then_some(&mut stranded);
-        let opened = Setup {
+        let setup = Setup {
             domain: &self.domain,
             info: &info,
             kind: K::TYPE,
@@ -149,14 +156,17 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues: &queues,
             counters: &self.counters,
             options: &self.options,
-        }
-        .open_for(handle, place, |fid| {
-            parents.bind(fid)?;
-            bind(fid)
-        });
+        };
+        let opened = {
+            let _readers = hold_readers([&*transmit.0.core, &*receive.0.core]);
+            setup.open_for(handle, place, |fid| {
+                parents.bind(fid)?;
+                bind(fid)
+            })
+        };
         let core = |(fid, info): Opened<T>| {
             parents.counters = self.counters.into_cores();
-            let mut limits = Limits::of(&info);
+            let mut limits = Limits::of(&info, domain.mr_mode);
             if parents.receives_elsewhere() {
                 limits.caps &= !ofi_sys::FI_RECV;
             }
@@ -170,6 +180,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 receive: receive.0,
                 av: self.av.map(|av| av.0),
                 domain: Arc::clone(domain),
+                // Of a connected endpoint it was taken before.
+                groups: self.eq.map(|eq| Groups::new(eq.0)),
                 parents,
             })
         };
@@ -205,7 +217,12 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        self.make(&mut None, |_| Ok(())).map(Endpoint::from_core)
+        let events = self.eq.clone();
+        if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.0.core.fabric, self.fabric())) {
+            return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
+        }
+        let core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
+        Ok(Endpoint::from_core(core))
     }
 }
 
@@ -255,10 +272,13 @@ impl<T: Threading> Setup<'_, T> {
             .hint("ask for the endpoint type in the hints"));
         }
         self.counters.check(domain, self.info)?;
+        check_info(NAME, self.info)?;
         let provider = self.info.provider();
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
+        // As for queues: reading a counter drives what is bound to it.
+        let _counters = self.counters.hold();
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());
@@ -324,8 +344,34 @@ impl<T: Threading> Setup<'_, T> {
             // SAFETY: the endpoint is open and enabled.
             local::opened(&unsafe { own_name(fid.as_fid(), info) }?);
         }
-        self.options.apply(fid.as_ptr(), provider, true)
+        self.options.apply(fid.as_ptr(), provider, true)?;
+        if let Some(level) = self.options.level {
+            set_level(fid.as_ptr(), level)?;
+        }
+        Ok(())
     }
+}
+
+/// That what is opened with an info can be what its operations take it for.
+pub(super) fn check_info(name: &'static str, info: &Info) -> Result<()> {
+    if info.tx().op_flags().contains(OpFlags::MULTICAST) {
+        // Every number of a peer would be taken for the address of a group, which is a pointer.
+        return Err(Error::invalid(name, "FI_MULTICAST among the info's op_flags")
+            .hint("send to a MulticastGroup: the flag goes with each message"));
+    }
+    crate::op::prefix::check(info)
+}
+
+/// Until what is bound to them is enabled nobody may drive these queues: most providers walk the
+/// endpoints that are bound to a queue, and look into what only an enabled one has. Each is held once,
+/// in the order in which closing takes these locks.
+pub(super) fn hold_readers<'a, T: Threading + 'a>(
+    queues: impl IntoIterator<Item = &'a CqCore<T>>,
+) -> Vec<impl Sized + 'a> {
+    let mut queues: Vec<_> = queues.into_iter().collect();
+    queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+    queues.dedup_by_key(|queue| std::ptr::from_ref(*queue));
+    queues.into_iter().map(CqCore::hold).collect()
 }
 
 fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u64) -> Result<()> {
@@ -395,8 +441,9 @@ fn with_modifiers(caps: u64) -> u64 {
 }
 
 impl Limits {
-    pub(super) fn of(info: &Info) -> Limits {
-        let mr_mode = info.domain().mr_mode();
+    /// `domain` is what the domain asks of registrations; the endpoint's info may say more.
+    pub(super) fn of(info: &Info, domain: MrMode) -> Limits {
+        let mr_mode = domain | info.domain().mr_mode().taken_apart();
         Limits {
             caps: with_modifiers(info.caps().raw()) | directed_messages(info),
             message: info.endpoint().max_msg_size(),
@@ -415,7 +462,13 @@ impl Limits {
                 format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
                 format => u64::MAX >> format.leading_zeros(),
             },
-            local_registration: mr_mode.contains(crate::MrMode::LOCAL),
+            prefix: crate::op::prefix::size(info) as u32,
+            local_registration: mr_mode.contains(MrMode::LOCAL),
+            device_registration: mr_mode.contains(MrMode::HMEM),
+            keys: match mr_mode.contains(MrMode::RAW) {
+                true => KeyKind::Mapped as u8,
+                false => KeyKind::Plain as u8,
+            },
         }
     }
 }

@@ -5,7 +5,8 @@
 //!    bound has passed.
 //! 3. If operations remain and the provider is known to crash now, endpoint, domain and buffers are
 //!    leaked and counted. Leaking is safe.
-//! 4. `fi_close`, once, with both queues' readers held off.
+//! 4. Regions that are bound to it are closed; then `fi_close`, once, with both queues' readers held
+//!    off.
 //! 5. Where a close is known to give memory back, what remained ends as `Closed` with its buffer;
 //!    its slots stay in limbo until the queues were seen empty, because every provider goes on
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
@@ -19,6 +20,7 @@ use super::{Core, parents::Wards};
 use crate::{
     Error, Result,
     av::local,
+    counter,
     cq::{Deferred, LimboClaim},
     object::{count_leaked_operations, forked, report},
     op::{
@@ -73,6 +75,9 @@ impl<T: Threading> Core<T> {
         if left > 0 && crashes() {
             return Err(self.leak(left));
         }
+        if !self.leave_groups() {
+            return Err(self.leak(left));
+        }
         self.close_fid(queues, &closed, left)?;
         if let Some(av) = &self.av {
             av.detach(self.lane);
@@ -124,6 +129,10 @@ impl<T: Threading> Core<T> {
         if !self.hang_up() {
             return Err(self.leak(left));
         }
+        // Before the endpoint (rule L3). Their memory is held by whoever has them.
+        if self.bound.close_all().is_err() {
+            return Err(self.leak(left));
+        }
         let mut after = Deferred::new();
         let mut taken = Vec::new();
         let mut limbo = false;
@@ -135,6 +144,7 @@ impl<T: Threading> Core<T> {
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
+            let _counters = counter::hold(self.parents.counters.iter().map(|counter| &**counter));
             lane.shut();
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
@@ -170,6 +180,10 @@ impl<T: Threading> Core<T> {
         if limbo {
             // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
             let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
+            if quirks::quirk(self.provider(), Defect::EntriesComeLate).is_some() {
+                // There is no telling when: the slots stay for good.
+                std::mem::forget(Arc::clone(&claim));
+            }
             for queue in queues {
                 queue.hold().claim(Arc::clone(&claim));
             }
@@ -200,6 +214,8 @@ impl<T: Threading> Core<T> {
             receive: Arc::clone(&self.receive),
             av: self.av.clone(),
             domain: Arc::clone(&self.domain),
+            groups: self.groups.take(),
+            bound: Arc::clone(&self.bound),
             connection: self.connection.take(),
             parents: Box::new(parents.let_go()),
             aliases: Box::new(Wards::new()),
@@ -220,6 +236,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
         std::mem::forget(self.parents.clone());
+        self.leak_groups();
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );

@@ -20,7 +20,7 @@ use crate::{
 ///
 /// A clone is another handle. It closes with its last handle; operations that are still under way then
 /// end with [`ErrorKind::Closed`](crate::ErrorKind::Closed) and their buffer. On `sockets` it closes
-/// with its endpoint, and they go on until then (quirk 31).
+/// with its endpoint, and they go on until then (quirk 42).
 ///
 /// See `fi_endpoint(3)`.
 pub struct TransmitContext<T: Threading = Shared>(Arc<Core<T>>);
@@ -29,7 +29,7 @@ pub struct TransmitContext<T: Threading = Shared>(Arc<Core<T>>);
 /// [`AddressVector::receive_context`](crate::AddressVector::receive_context).
 ///
 /// A clone is another handle. It closes with its last handle; its receives are cancelled then. On
-/// `sockets` it closes with its endpoint (quirk 31).
+/// `sockets` it closes with its endpoint (quirk 42).
 ///
 /// See `fi_endpoint(3)`.
 pub struct ReceiveContext<T: Threading = Shared>(Arc<Core<T>>);

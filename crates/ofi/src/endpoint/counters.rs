@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    BindFlags, Caps, Counter, Error, Info, Result, counter::CounterCore, domain::DomainCore,
-    error::Needs, threading::Threading,
+    BindFlags, Caps, Counter, Error, Info, Result,
+    counter::{self, CounterCore},
+    domain::DomainCore,
+    error::Needs,
+    threading::Threading,
 };
 
 /// Counters and the classes of operations that each counts.
@@ -61,6 +64,11 @@ impl<T: Threading> Counters<T> {
     /// What is to be bound, and the flags.
     pub(super) fn bindings(&self) -> impl Iterator<Item = (*mut ofi_sys::fid, u64)> + '_ {
         self.0.iter().map(|(counter, classes)| (counter.raw(), classes.raw()))
+    }
+
+    /// Keeps everybody from reading them. Taken after the readers of queues.
+    pub(super) fn hold(&self) -> Vec<counter::Held<'_, T>> {
+        counter::hold(self.0.iter().map(|(counter, _)| &**counter))
     }
 
     /// What the endpoint keeps open.

@@ -2,7 +2,7 @@
 //! alias: what it is one of.
 //!
 //! A parent closes after the endpoint. Where a provider's shared contexts keep pointers into the
-//! endpoints that were bound to them (quirk 28), it is the other way round: an endpoint that is to
+//! endpoints that were bound to them (quirk 39), it is the other way round: an endpoint that is to
 //! close becomes a ward of its contexts, open and out of reach, and closes when the last of them has.
 
 use std::{sync::Arc, time::Duration};
@@ -199,7 +199,7 @@ impl<T: Threading> Parents<T> {
 }
 
 /// Whether contexts and what stands on them can close one after the other: where either keeps pointers
-/// into the other (quirks 28 and 31), reading a queue follows them if it is what makes progress.
+/// into the other (quirks 39 and 42), reading a queue follows them if it is what makes progress.
 pub(super) fn check_progress(name: &'static str, info: &Info) -> Result<()> {
     let provider = info.provider();
     let dangles = quirk(provider, Defect::SharedContextDangles).is_some()

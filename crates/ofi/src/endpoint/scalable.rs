@@ -1,7 +1,7 @@
 //! Scalable endpoints: one address, several transmit and receive contexts.
 //!
 //! Each context is a [`Core`] like an endpoint's and stands on the scalable endpoint, which closes
-//! after the last of them. Where what comes for a closed context does harm (quirk 31), a context that
+//! after the last of them. Where what comes for a closed context does harm (quirk 42), a context that
 //! is to close stays open, out of reach, and closes with the scalable endpoint.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
@@ -10,7 +10,7 @@ use ofi_sys::fid_ep;
 
 use super::{
     Connectionless, Core, Limits, Parents, Parts, ReceiveContext, TransmitContext,
-    builder::needs_overflow,
+    builder::{check_info, hold_readers, needs_overflow},
     own_name,
     parents::{Wards, check_progress},
 };
@@ -145,6 +145,7 @@ impl<K: Connectionless, T: Threading> ScalableEndpointBuilder<K, T> {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
         check_progress(NAME, self.domain.info())?;
+        check_info(NAME, &self.info)?;
         let (sends, receives) = (self.transmit.len(), self.receive.len());
         let most = self.info.domain();
         // Many calls that are not there crash; a provider without them says one, or none.
@@ -184,33 +185,64 @@ impl<K: Connectionless, T: Threading> ScalableEndpointBuilder<K, T> {
         let status =
             unsafe { ofi_sys::fi_scalable_ep_bind(core.fid.as_ptr(), av.as_raw().cast(), 0) };
         check(i64::from(status), "fi_scalable_ep_bind")?;
-        let context = |direction, index, queue: &CompletionQueue<T>| {
-            core.context(direction, index, &queue.0, overflow)
+        let (mut sending, mut receiving) = (Vec::new(), Vec::new());
+        let enabled = {
+            // As for any endpoint, until all is enabled.
+            let queues = self.transmit.iter().chain(&self.receive);
+            let _readers = hold_readers(queues.map(|queue| &*queue.0.core));
+            let _still = av.0.hold();
+            core.open_contexts((&self.transmit, &mut sending), (&self.receive, &mut receiving))
         };
-        let mut transmit = Vec::new();
-        for (index, queue) in self.transmit.iter().enumerate() {
-            transmit.push(TransmitContext::from_core(context(ofi_sys::FI_TRANSMIT, index, queue)?));
-        }
-        let mut receive = Vec::new();
-        for (index, queue) in self.receive.iter().enumerate() {
-            receive.push(ReceiveContext::from_core(context(ofi_sys::FI_RECV, index, queue)?));
-        }
-        // SAFETY: open, and bound to all it needs.
-        check(i64::from(unsafe { ofi_sys::fi_enable(core.fid.as_ptr()) }), "fi_enable")?;
+        // Those that are there, also where not all could be: from here on they close as contexts do.
+        let context = |direction| {
+            let core = &core;
+            move |(fid, queue): (_, &CompletionQueue<T>)| {
+                core.context(direction, fid, &queue.0, overflow)
+            }
+        };
+        let transmit: Vec<_> = sending
+            .into_iter()
+            .zip(&self.transmit)
+            .map(context(ofi_sys::FI_TRANSMIT))
+            .map(TransmitContext::from_core)
+            .collect();
+        let receive: Vec<_> = receiving
+            .into_iter()
+            .zip(&self.receive)
+            .map(context(ofi_sys::FI_RECV))
+            .map(ReceiveContext::from_core)
+            .collect();
+        enabled?;
         let endpoint = ScalableEndpoint { core, kind: PhantomData };
         Ok(Scaled { endpoint, transmit, receive })
     }
 }
 
 impl<T: Threading> ScalableCore<T> {
+    /// Makes and enables a context for each queue, then the endpoint. The caller keeps others from
+    /// driving the queues.
+    fn open_contexts(
+        &self,
+        (transmit, sending): (&[CompletionQueue<T>], &mut Vec<Owned<fid_ep, T>>),
+        (receive, receiving): (&[CompletionQueue<T>], &mut Vec<Owned<fid_ep, T>>),
+    ) -> Result<()> {
+        for (index, queue) in transmit.iter().enumerate() {
+            sending.push(self.open_context(ofi_sys::FI_TRANSMIT, index, &queue.0)?);
+        }
+        for (index, queue) in receive.iter().enumerate() {
+            receiving.push(self.open_context(ofi_sys::FI_RECV, index, &queue.0)?);
+        }
+        // SAFETY: open, and bound to all it needs.
+        check(i64::from(unsafe { ofi_sys::fi_enable(self.fid.as_ptr()) }), "fi_enable").map(drop)
+    }
+
     /// Makes and enables a context.
-    fn context(
-        self: &Arc<Self>,
+    fn open_context(
+        &self,
         direction: u64,
         index: usize,
         queue: &Arc<CqOpen<T>>,
-        overflow: Option<&'static Overflow>,
-    ) -> Result<Core<T>> {
+    ) -> Result<Owned<fid_ep, T>> {
         let (sep, index, mut fid) = (self.fid.as_ptr(), index as i32, std::ptr::null_mut());
         let (attr, context) = (std::ptr::null_mut(), std::ptr::null_mut());
         let sends = direction == ofi_sys::FI_TRANSMIT;
@@ -232,13 +264,24 @@ impl<T: Threading> ScalableCore<T> {
         // SAFETY: both are open and of one domain, the context is not enabled yet (rule L4).
         let status = unsafe { ofi_sys::fi_ep_bind(fid.as_ptr(), queue.core.raw(), direction) };
         check(i64::from(status), "fi_ep_bind")?;
-        let mut limits = Limits::of(&self.info);
-        if sends {
-            limits.caps &= !ofi_sys::FI_RECV;
-        }
         // SAFETY: open, and bound to all it needs.
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
-        Ok(Core::new(Parts {
+        Ok(fid)
+    }
+
+    /// What handles of a context share.
+    fn context(
+        self: &Arc<Self>,
+        direction: u64,
+        fid: Owned<fid_ep, T>,
+        queue: &Arc<CqOpen<T>>,
+        overflow: Option<&'static Overflow>,
+    ) -> Core<T> {
+        let mut limits = Limits::of(&self.info, self.domain.mr_mode);
+        if direction == ofi_sys::FI_TRANSMIT {
+            limits.caps &= !ofi_sys::FI_RECV;
+        }
+        Core::new(Parts {
             limits,
             overflow,
             silent_cancel: false,
@@ -248,8 +291,9 @@ impl<T: Threading> ScalableCore<T> {
             receive: Arc::clone(queue),
             av: Some(Arc::clone(&self.av)),
             domain: Arc::clone(&self.domain),
+            groups: None,
             parents: Parents::scalable(self),
-        }))
+        })
     }
 
     fn close(&self) -> Result<()> {

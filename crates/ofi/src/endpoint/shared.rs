@@ -14,7 +14,7 @@ use ofi_sys::{fid_ep, fid_stx};
 
 use super::{
     Core, Limits, Parents, Parts,
-    builder::needs_overflow,
+    builder::{check_info, hold_readers, needs_overflow},
     close::DROP_BOUND,
     parents::{Wards, check_progress},
 };
@@ -107,6 +107,8 @@ impl<T: Threading> Domain<T> {
         if info.domain().max_ep_srx_ctx() == 0 {
             return Err(Error::unsupported(NAME, none));
         }
+        // Nobody drives the queue until the context has all it needs.
+        let reader = hold_readers([&*queue.0.core]);
         let mut fid = std::ptr::null_mut();
         // SAFETY: domain and info are alive, `rx_attr` is set in every answer of fi_getinfo; `fid`
         // receives the context.
@@ -125,7 +127,8 @@ impl<T: Threading> Domain<T> {
         if status != 0 && info.core_provider() == "tcp" {
             check(i64::from(status), "fi_ep_bind")?;
         }
-        let mut limits = Limits::of(&info);
+        drop(reader);
+        let mut limits = Limits::of(&info, self.0.mr_mode);
         limits.caps &= ofi_sys::FI_MSG | ofi_sys::FI_TAGGED | ofi_sys::FI_RECV;
         let core = Core::new(Parts {
             limits,
@@ -137,6 +140,7 @@ impl<T: Threading> Domain<T> {
             receive: Arc::clone(&queue.0),
             av: None,
             domain: Arc::clone(&self.0),
+            groups: None,
             parents: Parents::default(),
         });
         let (wards, vector) = (Wards::new(), OnceLock::new());
@@ -180,6 +184,7 @@ impl<T: Threading> Domain<T> {
             return Err(Error::invalid(name, "the info is of another provider"));
         }
         check_progress(name, self.info())?;
+        check_info(name, info)?;
         info.with_threading::<T>()
     }
 }

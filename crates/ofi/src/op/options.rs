@@ -22,7 +22,7 @@ pub enum CompletionLevel {
 }
 
 impl CompletionLevel {
-    pub(crate) fn flags(self) -> OpFlags {
+    pub(crate) fn flag(self) -> OpFlags {
         match self {
             CompletionLevel::Inject => OpFlags::INJECT_COMPLETE,
             CompletionLevel::Transmit => OpFlags::TRANSMIT_COMPLETE,
@@ -52,7 +52,7 @@ impl<V: Flagged, B, T: Threading> Operation<'_, V, B, T> {
     #[doc(alias = "FI_MATCH_COMPLETE")]
     #[doc(alias = "FI_COMMIT_COMPLETE")]
     pub fn level(self, level: CompletionLevel) -> Self {
-        self.flags(level.flags())
+        self.flags(level.flag())
     }
 
     /// Adds operation flags: those that say nothing about memory (`FENCE`, `MORE`, levels). Others

@@ -8,8 +8,8 @@ use super::{
     options::{Carries, Data, Flagged},
 };
 use crate::{
-    Access,
-    buf::{Buf, Segments},
+    Access, Error,
+    buf::{Buf, Place, Segments},
     threading::{Shared, Threading},
 };
 
@@ -40,6 +40,10 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
     pub fn tag(mut self, tag: u64) -> Self {
         if let Some(error) = self.core.limits.refuse_tag(tag) {
             self.fault(error);
+        }
+        if self.verb.flags & ofi_sys::FI_MULTICAST != 0 {
+            // There is no such flag for tagged messages: the group would be taken for a peer.
+            self.fault(Error::invalid("fi_tsend", "messages to a group have no tag"));
         }
         self.verb.tag = tag;
         self.verb.tagged = Wide::Yes;
@@ -85,6 +89,7 @@ impl Verb for SendVerb {
     type Note = ();
     const NAME: &'static str = "fi_send";
     const RECEIVES: bool = false;
+    const HEADED: bool = true;
     const ACCESS: Access = Access::SEND;
 
     #[inline]
@@ -181,5 +186,10 @@ impl<B: Buf> Uses<B> for SendVerb {
     #[inline]
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
+    }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }

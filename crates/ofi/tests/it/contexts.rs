@@ -35,7 +35,7 @@ fn query(t: &Target, caps: Caps, change: impl Fn(Hints) -> Hints) -> Result<Info
 /// Where an info was not asked for with them, shared contexts are refused: as unsupported where
 /// there are none.
 // rule: L14, L15, D8
-// quirk: 27
+// quirk: 38
 fn not_asked_for<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG)?;
     let builder = || {

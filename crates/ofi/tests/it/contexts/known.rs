@@ -1,4 +1,4 @@
-//! What providers do wrong with contexts, each shown by calls that this crate avoids. Quirk 30 is a race
+//! What providers do wrong with contexts, each shown by calls that this crate avoids. Quirk 41 is a race
 //! that no test shows: it stands on the provider's source.
 
 use std::{ffi::c_void, time::Instant};
@@ -13,14 +13,14 @@ use crate::{
 
 pub fn register(list: &mut List) {
     cases!(list, rdm:
-        quirk_27_close_crashes quirk_28_closed_endpoint_is_followed quirk_29_cancel_is_silent
-        quirk_31_acknowledgement_follows manual_progress_is_refused
+        quirk_38_close_crashes quirk_39_closed_endpoint_is_followed quirk_40_cancel_is_silent
+        quirk_42_acknowledgement_follows manual_progress_is_refused
     );
     // What is freed does not look as it did.
     const PERTURBED: &[(&str, &str)] =
         &[("GLIBC_TUNABLES", "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0")];
-    list.env("known::quirk_28_closed_endpoint_is_followed", PERTURBED);
-    list.env("known::quirk_31_acknowledgement_follows", PERTURBED);
+    list.env("known::quirk_39_closed_endpoint_is_followed", PERTURBED);
+    list.env("known::quirk_42_acknowledgement_follows", PERTURBED);
 }
 
 fn context() -> *mut c_void {
@@ -47,7 +47,7 @@ fn read(cq: *mut ofi_sys::fid_cq) -> Vec<*mut c_void> {
 }
 
 /// Defect 27: shm opens a shared receive context, and crashes when it closes.
-fn quirk_27_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+fn quirk_38_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     if Parent::role().is_none() {
         return shown(quirk(&t.provider, Defect::SharedReceiveCrashes).is_some(), libc::SIGSEGV);
     }
@@ -96,7 +96,7 @@ fn name_of(
 
 /// Defect 28: a message that waited when its endpoint closed is given to the next receive by way of the
 /// endpoint.
-fn quirk_28_closed_endpoint_is_followed<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+fn quirk_39_closed_endpoint_is_followed<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let info = query(t, Caps::MSG, Hints::share_rx_context)?;
     if Parent::role().is_none() {
         return shown(quirk(&t.provider, Defect::SharedContextDangles).is_some(), libc::SIGSEGV);
@@ -133,7 +133,7 @@ fn quirk_28_closed_endpoint_is_followed<K: Connectionless, T: Mode>(t: &Target) 
 }
 
 /// Reading a queue would follow what dangles.
-// quirk: 28, 31
+// quirk: 39, 42
 fn manual_progress_is_refused<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let manual = |hints: Hints| hints.progress(ofi::Progress::Manual);
     let rig = Rig::<T>::on(query(t, Caps::MSG, |hints| manual(hints.tx_contexts(2)))?)?;
@@ -149,7 +149,7 @@ fn manual_progress_is_refused<K: Connectionless, T: Mode>(t: &Target) -> Verdict
 }
 
 /// Defect 29: a receive of a shared context is cancelled without an entry.
-fn quirk_29_cancel_is_silent<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+fn quirk_40_cancel_is_silent<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Box::leak(Box::new(Rig::<T>::on(query(t, Caps::MSG, Hints::share_rx_context)?)?));
     let Ok(shared) = shared_receive(rig) else { panic!("there are such contexts") };
     let (at, cq) = endpoint_on(rig, shared)?;
@@ -193,7 +193,7 @@ fn quirk_29_cancel_is_silent<K: Connectionless, T: Mode>(t: &Target) -> Verdict 
 }
 
 /// Defect 31: what acknowledges a message follows the transmit context that it was sent through.
-fn quirk_31_acknowledgement_follows<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+fn quirk_42_acknowledgement_follows<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let info = query(t, Caps::MSG, |hints| hints.tx_contexts(2).rx_contexts(2))?;
     let role = Parent::role();
     if role.is_none() {

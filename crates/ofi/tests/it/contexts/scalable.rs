@@ -138,7 +138,7 @@ fn transmit_contexts_reach_memory<K: Connectionless, T: Mode>(t: &Target) -> Ver
 
 /// Contexts, endpoint, queues and operations go in any order.
 // rule: L1, B1
-// quirk: 31
+// quirk: 42
 fn contexts_closed_in_any_order_in_flight<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     for order in 0..5 {
         let scale = Scale::<T>::open(t, CAPS)?;
@@ -342,7 +342,7 @@ fn contexts_of_two_processes<K: Connectionless, T: Mode>(t: &Target) -> Verdict 
 
 /// Transmit contexts go while their peer is stopped, before it has acknowledged what they sent: its
 /// acknowledgement, which comes later, finds nothing that is gone. Their buffers stay out of reach.
-// quirk: 31
+// quirk: 42
 fn closed_before_the_peer_acknowledges<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     const LEN: usize = 16 << 20;
     let scale = Scale::<T>::open(t, CAPS)?;

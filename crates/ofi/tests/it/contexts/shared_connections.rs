@@ -72,7 +72,7 @@ fn next<T: Mode>(listener: &PassiveEndpoint<T>) -> Result<ofi::ConnRequest<T>, S
 }
 
 // rule: L4, L14
-// quirk: 30
+// quirk: 41
 fn connections_share_their_receives<T: Mode>(t: &Target) -> Verdict {
     let Some(rig) = Rig::<T>::open(t)? else { return Ok(()) };
     let listener = rig.listen()?;

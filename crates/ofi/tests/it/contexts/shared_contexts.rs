@@ -91,7 +91,7 @@ fn any_endpoint_fills_the_next_receive<K: Connectionless, T: Mode>(t: &Target) -
 
 /// A receive that is cancelled ends so, with its buffer, also where no entry tells of it.
 // rule: B26
-// quirk: 29
+// quirk: 40
 fn shared_receives_are_cancelled<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let trio = Trio::<K, T>::open(t)?;
     let other = trio.context.recv(vec![0; 8]).post()?;
@@ -203,7 +203,7 @@ fn closed_in_any_order_in_flight<K: Connectionless, T: Mode>(t: &Target) -> Verd
 
 /// A message waits for a receive while the endpoint that it came to closes: a receive that is posted
 /// afterwards may have it, and nobody follows what is gone.
-// quirk: 28
+// quirk: 39
 fn messages_wait_while_their_endpoint_closes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let Trio { context, ends: [a, b], from, to, rig } = Trio::<K, T>::open(t)?;
     for n in 0..3 {
@@ -286,7 +286,7 @@ fn what_does_not_fit_together<K: Connectionless, T: Mode>(t: &Target) -> Verdict
 }
 
 /// An endpoint that fails after it was bound leaves nothing behind in its context.
-// quirk: 28
+// quirk: 39
 fn a_failed_endpoint_leaves_its_context<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let trio = Trio::<K, T>::open(t)?;
     let rig = &trio.rig;
@@ -370,7 +370,7 @@ fn sends_share_a_context<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 
 /// Endpoints, context and what they send go in any order, in the middle of it.
 // rule: B1
-// quirk: 28
+// quirk: 39
 fn sends_closed_in_any_order_in_flight<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     const LEN: usize = 8 << 20;
     for order in 0..4 {

@@ -76,8 +76,8 @@ impl Unsupported {
 pub struct Target {
     pub provider: String,
     pub kind: EndpointType,
-    threading: &'static str,
-    hints: Vec<(String, String)>,
+    pub(super) threading: &'static str,
+    pub(super) hints: Vec<(String, String)>,
 }
 
 impl Target {
@@ -230,7 +230,7 @@ impl Matrix {
         let known = UNSUPPORTED.iter().find(|known| {
             let (from, until) = known.versions;
             known.names(case)
-                && full.starts_with(&format!("{case}::{}::", known.target))
+                && format!("{full}::").starts_with(&format!("{case}::{}::", known.target))
                 && from <= running
                 && until.is_none_or(|until| running < until)
         });
