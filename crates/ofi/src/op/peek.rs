@@ -141,7 +141,8 @@ impl<'ep, T: Threading> PeekOp<'ep, T> {
         };
         let one_thread = !T::SHARED && core.info.domain().data_progress() == Progress::Manual;
         if core.limits.prefix > 0 {
-            fault = fault.or_else(|| unsupported("receive the message by its tag, behind its prefix"));
+            fault =
+                fault.or_else(|| unsupported("receive the message by its tag, behind its prefix"));
         } else if quirk(provider, Defect::ClaimCorrupts).is_some() {
             fault = fault.or_else(|| unsupported("look, and receive the message by its tag"));
         } else if core.info.core_provider() == "sockets" && !one_thread {
