@@ -289,7 +289,19 @@ fn judge(
     }
 }
 
+/// Takes away what an earlier process of this number left in shared memory: shm would find its endpoints
+/// in use.
+fn clear_stale() {
+    let ours = format!("{}:", std::process::id());
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&ours) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn child(list: &List, matrix: &Matrix, name: &str) -> ExitCode {
+    clear_stale();
     let all = expand(list, matrix);
     let Some((_, case, target)) = all.iter().find(|(full, ..)| full == name) else {
         eprintln!("no case {name}");
