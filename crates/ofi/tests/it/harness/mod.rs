@@ -1,6 +1,6 @@
 //! Cases, the providers they run on, and how they are run.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Mutex};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -149,10 +149,15 @@ impl List {
     }
 }
 
-/// Cases are made once, and live as long as the process.
+/// Cases are made once, and live as long as the process: what they stand on is kept where the leak checker
+/// finds it.
 fn leaked(env: &[(&str, &str)]) -> &'static [(&'static str, &'static str)] {
+    static KEPT: Mutex<Vec<&[(&str, &str)]>> = Mutex::new(Vec::new());
     let leak = |text: &str| -> &'static str { text.to_owned().leak() };
-    env.iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak()
+    let env: &[_] =
+        env.iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak();
+    KEPT.lock().expect("nobody panicked").push(env);
+    env
 }
 
 /// Registers cases: functions `fn case(t: &Target) -> Verdict`, generic as the first word says.
