@@ -3,7 +3,8 @@
 //!
 //! The cases of other modules run over it with all demands at once that this crate serves, and with
 //! plans that delay, reorder and refuse. Here is what they do not do: each demand by itself, registered
-//! memory throughout, failures, operations that never end, and the demands that are not served.
+//! memory throughout, failures, operations that never end, and the demands that take callers of their own
+//! kind.
 
 use std::{ffi::c_void, time::Duration};
 

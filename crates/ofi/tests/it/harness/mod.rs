@@ -17,7 +17,7 @@ pub use network::{own_network, share_ports};
 pub use peer::{Parent, Peer};
 pub use process::{Detector, detector, rerun};
 pub use provider::Probe;
-pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, progress_until};
+pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, poll_once, progress_until};
 
 use crate::harness::matrix::{Matrix, UNSUPPORTED};
 
