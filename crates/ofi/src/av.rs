@@ -15,10 +15,10 @@ use std::{collections::HashMap, ffi::c_void, fmt, ptr::NonNull, sync::Arc};
 use ofi_sys::fid_av;
 
 use crate::{
-    AddressFormat, Domain, Error, Result,
+    AddressFormat, Caps, Domain, Error, Result,
     abi::Roomy,
     domain::DomainCore,
-    error::check,
+    error::{Needs, check},
     info::CheckedAddress,
     object::{CloseError, Owned, refuse_fork, report},
     op::lane::Lane,
@@ -190,6 +190,8 @@ pub struct AvCore<T: Threading> {
     /// Endpoints bound to it: their operations may name entries.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
     format: AddressFormat,
+    /// The highest bits of its numbers that name a peer's receive context.
+    context_bits: u32,
     ids: Ids,
     sharing: Option<Sharing>,
     domain: Arc<DomainCore<T>>,
@@ -228,13 +230,28 @@ struct Known {
 pub struct AddressVectorBuilder<T: Threading> {
     domain: Domain<T>,
     count: usize,
+    contexts: usize,
     user_ids: bool,
     sharing: Option<Sharing>,
 }
 
 impl<T: Threading> AddressVectorBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        AddressVectorBuilder { domain: domain.clone(), count: 0, user_ids: false, sharing: None }
+        AddressVectorBuilder {
+            domain: domain.clone(),
+            count: 0,
+            contexts: 0,
+            user_ids: false,
+            sharing: None,
+        }
+    }
+
+    /// How many receive contexts of a peer its addresses can name, see
+    /// [`AddressVector::receive_context`]. Needs `FI_NAMED_RX_CTX`.
+    #[doc(alias = "FI_NAMED_RX_CTX")]
+    pub fn receive_contexts(mut self, most: usize) -> Self {
+        self.contexts = most;
+        self
     }
 
     /// About how many addresses it will hold. A hint.
@@ -247,8 +264,9 @@ impl<T: Threading> AddressVectorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if [`user_ids`](Self::user_ids) were asked for and the provider has none; what
-    /// the provider says.
+    /// `Unsupported` if its addresses are to name receive contexts and the domain does not have
+    /// `FI_NAMED_RX_CTX`, or if [`user_ids`](Self::user_ids) were asked for and the provider has none;
+    /// what the provider says.
     #[doc(alias = "fi_av_open")]
     pub fn open(self) -> Result<AddressVector<T>> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
@@ -267,6 +285,19 @@ impl<T: Threading> AddressVectorBuilder<T> {
             attr.as_mut().flags |= sharing.flags();
         }
         attr.as_mut().count = self.count;
+        let bits = context_bits(self.contexts);
+        if bits > 0 && !domain.info.caps().contains(Caps::NAMED_RX_CTX) {
+            return Err(Error::unsupported("fi_av_open", Needs::Capability("FI_NAMED_RX_CTX"))
+                .hint("ask for the capability in the hints"));
+        }
+        /// Few providers have any; the numbers of a vector's addresses need the rest.
+        const MOST: u32 = 24;
+        if bits > MOST {
+            let limit = 1 << MOST;
+            return Err(Error::new(crate::ErrorKind::TooLarge { limit }, "fi_av_open")
+                .detail("receive contexts of a peer"));
+        }
+        attr.as_mut().rx_ctx_bits = bits as i32;
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
         let status = unsafe {
@@ -282,6 +313,7 @@ impl<T: Threading> AddressVectorBuilder<T> {
             table: T::Lock::new(AddressTable::default()),
             lanes: T::Lock::new(Vec::new()),
             format: domain.info.address_format(),
+            context_bits: bits,
             ids,
             sharing: self.sharing,
             domain: Arc::clone(domain),
@@ -291,6 +323,15 @@ impl<T: Threading> AddressVectorBuilder<T> {
         }
         Ok(AddressVector(core))
     }
+}
+
+/// So many bits name that many receive contexts (rule A8).
+fn context_bits(contexts: usize) -> u32 {
+    contexts.checked_next_power_of_two().map_or(usize::BITS, usize::trailing_zeros)
+}
+
+fn high_bits(count: u32) -> u64 {
+    !u64::MAX.checked_shr(count).unwrap_or(0)
 }
 
 impl<T: Threading> AddressVector<T> {
@@ -326,6 +367,34 @@ impl<T: Threading> AddressVector<T> {
         Ok(table.add(self.0.id, raw, raw, address.bytes()))
     }
 
+    /// A receive context of the peer at `address`, a scalable endpoint: what is sent there comes to
+    /// this context of it. The vector must have been opened for so many
+    /// ([`receive_contexts`](AddressVectorBuilder::receive_contexts)). Removing either of the two
+    /// removes both.
+    ///
+    /// Whether the peer has such a context is not known here. On `sockets` a message to one that it has
+    /// not is never received, nor is what follows it.
+    ///
+    /// # Errors
+    ///
+    /// `StaleAddress` if it is not in this vector; `Invalid` if there are not so many contexts.
+    #[doc(alias = "fi_rx_addr")]
+    pub fn receive_context(&self, address: Address, index: usize) -> Result<Address> {
+        self.own(address)?;
+        let bits = self.0.context_bits;
+        if index >= 1 << bits {
+            return Err(Error::invalid(
+                "fi_rx_addr",
+                format!("the vector's addresses name {} receive contexts of a peer", 1 << bits),
+            ));
+        }
+        let base = address.raw & !high_bits(bits);
+        // Without bits the only context is the peer itself, and the C function would shift too far.
+        let raw =
+            if bits == 0 { base } else { ofi_sys::fi_rx_addr(base, index as i32, bits as i32) };
+        Ok(Address { raw, ..address })
+    }
+
     /// Removes an address. Operations that already name it go on; new ones are refused at once.
     ///
     /// # Errors
@@ -335,6 +404,7 @@ impl<T: Threading> AddressVector<T> {
     pub fn remove(&self, address: Address) -> Result<()> {
         let mut table = self.0.table.lock();
         self.own(address)?;
+        let address = self.peer(address);
         let Some(bytes) = table.by_raw.get(&address.raw).cloned() else {
             return Err(Error::new(crate::ErrorKind::StaleAddress, "fi_av_remove"));
         };
@@ -358,6 +428,7 @@ impl<T: Threading> AddressVector<T> {
     pub fn lookup(&self, address: Address) -> Result<FabricAddress> {
         let table = self.0.table.lock();
         self.own(address)?;
+        let address = self.peer(address);
         match table.by_raw.get(&address.raw) {
             Some(bytes) => Ok(FabricAddress::from_provider(self.0.format, bytes)),
             None => Err(Error::new(crate::ErrorKind::StaleAddress, "fi_av_lookup")),
@@ -432,6 +503,11 @@ impl<T: Threading> AddressVector<T> {
             bytes.resize(bytes.len().max(PADDED), 0);
         }
         Ok(bytes)
+    }
+
+    /// The peer whose receive context it may be.
+    fn peer(&self, address: Address) -> Address {
+        Address { raw: address.raw & !high_bits(self.0.context_bits), ..address }
     }
 
     fn own(&self, address: Address) -> Result<()> {
@@ -607,5 +683,21 @@ impl<T: Threading> fmt::Debug for AddressVector<T> {
             .field("format", &self.0.format)
             .field("len", &self.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // rule: A8
+    #[test]
+    fn bits_that_name_contexts() {
+        for (contexts, bits) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1 << 16, 16)] {
+            assert_eq!(context_bits(contexts), bits, "{contexts}");
+            assert!(1 << bits >= contexts);
+        }
+        assert_eq!(context_bits(usize::MAX), usize::BITS);
+        assert_eq!((high_bits(0), high_bits(2), high_bits(64)), (0, 3 << 62, u64::MAX));
     }
 }

@@ -394,7 +394,7 @@ impl<T: Threading> Endpoint<Msg, T> {
         if link.is_down() {
             return Ok(());
         }
-        if let Some(quirk) = quirk(self.core.info.provider(), Defect::ShutdownClosesTwice) {
+        if let Some(quirk) = quirk(self.core.provider(), Defect::ShutdownClosesTwice) {
             let needs = Needs::Property("a provider that shuts connections down");
             return Err(Error::unsupported("fi_shutdown", needs)
                 .detail(quirk.text)

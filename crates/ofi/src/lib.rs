@@ -99,6 +99,7 @@
 //! |---|---|
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
 //! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`PollSet`], [`WaitSet`], [`MemoryRegion`] |
+//! | several endpoints with one context, one endpoint with several | [`SharedReceive`], [`SharedTransmit`]; [`ScalableEndpoint`], [`TransmitContext`], [`ReceiveContext`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
@@ -111,7 +112,7 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (scalable endpoints and shared contexts, collectives, triggered and deferred work), and what
+//! planned (collectives, triggered and deferred work), and what
 //! stays raw. Multi-receive, a flag and no function, is planned, too. All of it is in `ofi-sys`, and
 //! every object here has `as_raw`.
 
@@ -164,7 +165,8 @@ pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
     Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg,
     MulticastGroup, MulticastJoin, MulticastJoinError, Offload, OffloadReport, RawEndpoint,
-    RawEndpointBuilder, Rdm,
+    RawEndpointBuilder, Rdm, ReceiveContext, ScalableEndpoint, ScalableEndpointBuilder, Scaled,
+    SharedReceive, SharedTransmit, TransmitContext,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;

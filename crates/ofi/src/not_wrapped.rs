@@ -24,9 +24,7 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
     NotWrapped { name, reason, planned: true }
 }
 
-const ALIASES: &str = "aliases of endpoints";
 const COLLECTIVES: &str = "collectives and sets of addresses";
-const CONTEXTS: &str = "scalable endpoints and shared contexts";
 
 const CALLBACKS: &str = "it would run inside of libfabric, where it may call next to nothing";
 const DOMAIN_EVENTS: &str = "endpoints have their own event queues; registration is synchronous";
@@ -37,8 +35,6 @@ const NO_TYPE: &str = "no type is defined for its value";
 
 /// All of them.
 pub const NOT_WRAPPED: &[NotWrapped] = &[
-    planned("fi_alias", ALIASES),
-    planned("fi_ep_alias", ALIASES),
     planned("fi_allgather", COLLECTIVES),
     planned("fi_allreduce", COLLECTIVES),
     planned("fi_alltoall", COLLECTIVES),
@@ -58,13 +54,6 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_reduce", COLLECTIVES),
     planned("fi_reduce_scatter", COLLECTIVES),
     planned("fi_scatter", COLLECTIVES),
-    planned("fi_rx_addr", CONTEXTS),
-    planned("fi_rx_context", CONTEXTS),
-    planned("fi_scalable_ep", CONTEXTS),
-    planned("fi_scalable_ep_bind", CONTEXTS),
-    planned("fi_srx_context", CONTEXTS),
-    planned("fi_stx_context", CONTEXTS),
-    planned("fi_tx_context", CONTEXTS),
     planned("fi_setname", "the address of an endpoint that is not enabled yet"),
     raw("fi_av_bind", "insertion into address vectors is synchronous here"),
     raw("fi_domain_bind", DOMAIN_EVENTS),

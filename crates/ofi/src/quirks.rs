@@ -71,6 +71,18 @@ pub enum Defect {
     UserIdLost,
     /// A profile lists variables that have nothing behind them, and cannot be closed.
     ProfileIncomplete,
+    /// A shared receive context can be opened, and crashes when it is closed.
+    SharedReceiveCrashes,
+    /// A shared receive context is used by two threads at once, where a connection ends in the middle
+    /// of a message.
+    SharedReceiveRaces,
+    /// Shared contexts keep pointers into endpoints that have closed.
+    SharedContextDangles,
+    /// What comes for a context of a scalable endpoint follows it, or stops its connection, when it has
+    /// closed.
+    ContextDangles,
+    /// `fi_cancel` ends a receive of a shared receive context, and no entry says so.
+    SilentCancel,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -425,6 +437,51 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::ProfileIncomplete,
         text: "a profile lists all of libfabric's variables, and reading any but the number of \
                unexpected messages follows a null pointer, as does fi_profile_close",
+    },
+    Quirk {
+        id: 38,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SharedReceiveCrashes,
+        text: "fi_close of what fi_srx_context opened crashes",
+    },
+    Quirk {
+        id: 39,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SharedContextDangles,
+        text: "messages that wait in a shared receive context, and sends of a shared transmit context, \
+               point into the endpoint they go through, closed or not; so here endpoints close with \
+               their contexts",
+    },
+    Quirk {
+        id: 40,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SilentCancel,
+        text: "fi_cancel of a receive of a shared receive context ends it without an entry",
+    },
+    Quirk {
+        id: 41,
+        provider: "tcp",
+        from: V1_17,
+        until: Some(V1_18),
+        defect: Defect::SharedReceiveRaces,
+        text: "a connection that ends in the middle of a message gives the receive back to its shared \
+               context without the context's lock, while other threads may post there",
+    },
+    Quirk {
+        id: 42,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ContextDangles,
+        text: "an acknowledgement follows its transmit context, closed or not, and a message for a \
+               receive context that is closed stops its connection; so contexts close with their \
+               scalable endpoint",
     },
 ];
 

@@ -154,6 +154,7 @@ impl<T: Threading> AddressVector<T> {
         }
         let mut table = self.0.table.lock();
         self.own(address)?;
+        let address = self.peer(address);
         let bytes = table.by_raw.get(&address.raw).cloned();
         let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::StaleAddress, NAME))?;
         match table.ids.get(&id) {
@@ -176,6 +177,7 @@ impl<T: Threading> AddressVector<T> {
     pub fn reported(&self, address: Address) -> Result<u64> {
         let table = self.0.table.lock();
         self.own(address)?;
+        let address = self.peer(address);
         let bytes = table.by_raw.get(&address.raw);
         let bytes = bytes.ok_or_else(|| Error::new(ErrorKind::StaleAddress, "address vector"))?;
         match self.0.ids {
@@ -204,7 +206,8 @@ impl<T: Threading> AddressVector<T> {
             Some(0) => {
                 return Err(Error::unsupported(NAME, Needs::Property("a provider with groups")));
             }
-            Some(limit) => limit,
+            // The highest bits may name receive contexts.
+            Some(limit) => limit.min(u32::MAX >> self.0.context_bits),
         };
         let table = self.0.table.lock();
         self.own(address)?;

@@ -1,13 +1,11 @@
 //! Making an endpoint: everything it must have before it is enabled, then all at once, so that no
 //! half-made endpoint can be reached (rules L4, L5).
 
-use std::{
-    marker::PhantomData,
-    sync::{Arc, OnceLock},
-};
+use std::{marker::PhantomData, sync::Arc};
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, Parents, Parts, SharedReceive,
+    SharedTransmit,
     control::set_level,
     counters::Counters,
     multicast::{self, Groups},
@@ -18,12 +16,13 @@ use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
     ErrorKind, EventQueue, Info, MrMode, OpFlags, Result,
     av::local,
+    cq::CqCore,
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
-    mr::{BoundRegions, KeyKind},
+    mr::KeyKind,
     object::{Owned, refuse_fork},
-    op::{lane::Lane, overflow::Overflow},
+    op::overflow::Overflow,
     quirks::{Defect, quirk},
     threading::Threading,
 };
@@ -38,6 +37,8 @@ pub struct EndpointBuilder<K: Kind, T: Threading> {
     transmit: Option<CompletionQueue<T>>,
     receive: Option<CompletionQueue<T>>,
     counters: Counters<T>,
+    shared_receive: Option<SharedReceive<T>>,
+    shared_transmit: Option<SharedTransmit<T>>,
     pub(super) options: Options,
     kind: PhantomData<K>,
 }
@@ -52,6 +53,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: None,
             receive: None,
             counters: Counters::default(),
+            shared_receive: None,
+            shared_transmit: None,
             options: Options::default(),
             kind: PhantomData,
         }
@@ -85,6 +88,27 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         self
     }
 
+    /// The context that its receives are posted to, in place of the endpoint. The info must have
+    /// been asked for with [`Hints::share_rx_context`](crate::Hints::share_rx_context). What it
+    /// receives completes on the context's queue, which is its receive queue.
+    ///
+    /// On `sockets` the endpoint, once it has no handle any more, stays open until its shared contexts
+    /// close: its peers learn of its end then, and what they send meanwhile takes receives (quirk 39).
+    #[doc(alias = "FI_SHARED_CONTEXT")]
+    pub fn shared_receive(mut self, context: &SharedReceive<T>) -> Self {
+        self.shared_receive = Some(context.clone());
+        self
+    }
+
+    /// The transmit context that it shares with others. The info must have been asked for with
+    /// [`Hints::share_tx_context`](crate::Hints::share_tx_context). On `sockets` the endpoint closes
+    /// with it, as with a [shared receive context](Self::shared_receive).
+    #[doc(alias = "FI_SHARED_CONTEXT")]
+    pub fn shared_transmit(mut self, context: &SharedTransmit<T>) -> Self {
+        self.shared_transmit = Some(context.clone());
+        self
+    }
+
     /// The fabric of its domain.
     pub(crate) fn fabric(&self) -> &Arc<FabricCore> {
         &self.domain.0.fabric
@@ -102,9 +126,12 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let missing = |what: &str| {
             Error::invalid(NAME, format!("{what} is missing: give the builder one before enabling"))
         };
-        let transmit = self.transmit.ok_or_else(|| missing("a transmit completion queue"))?;
-        let receive = self.receive.ok_or_else(|| missing("a receive completion queue"))?;
         let domain = &self.domain.0;
+        let transmit = self.transmit.ok_or_else(|| missing("a transmit completion queue"))?;
+        let receive = match (self.receive, &self.shared_receive) {
+            (None, Some(context)) => CompletionQueue(Arc::clone(context.queue())),
+            (queue, _) => queue.ok_or_else(|| missing("a receive completion queue"))?,
+        };
         for queue in [&transmit, &receive] {
             if !queue.0.on(domain) {
                 return Err(Error::invalid(NAME, "the completion queue is of another domain"));
@@ -115,54 +142,58 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
+        let mut parents = Parents::shared(self.shared_receive, self.shared_transmit);
+        let vector = self.av.as_ref().map(|av| av.0.id);
+        let info = parents.check(domain, &self.info, &receive.0, vector)?;
+        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
+        let mut stranded = None;
+        let place = parents.keep_open(domain.info.provider()).then_some(&mut stranded);
         let setup = Setup {
             domain: &self.domain,
-            info: &self.info,
+            info: &info,
             kind: K::TYPE,
             av: self.av.as_ref(),
             queues: &queues,
             counters: &self.counters,
             options: &self.options,
         };
-        let (fid, info) = {
-            // Until it is enabled nobody may drive what it is bound to: most providers walk the endpoints
-            // that are bound to a queue, and look into what only an enabled one has. In the order in which
-            // closing takes these locks.
-            let mut ordered = [&*transmit.0.core, &*receive.0.core];
-            ordered.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
-            let one = std::ptr::eq(ordered[0], ordered[1]);
-            let _readers: Vec<_> =
-                ordered[usize::from(one)..].iter().map(|queue| queue.hold()).collect();
-            setup.open_for(handle, bind)?
+        let opened = {
+            let _readers = hold_readers([&*transmit.0.core, &*receive.0.core]);
+            setup.open_for(handle, place, |fid| {
+                parents.bind(fid)?;
+                bind(fid)
+            })
         };
-        let limits = Limits::of(&info, domain.mr_mode);
-        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
-        let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
-        let by_flag = limits.local_registration;
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, by_flag);
-        transmit.0.core.attach(lane);
-        if !Arc::ptr_eq(&transmit.0, &receive.0) {
-            receive.0.core.attach(lane);
+        let core = |(fid, info): Opened<T>| {
+            parents.counters = self.counters.into_cores();
+            let mut limits = Limits::of(&info, domain.mr_mode);
+            if parents.receives_elsewhere() {
+                limits.caps &= !ofi_sys::FI_RECV;
+            }
+            Core::new(Parts {
+                limits,
+                overflow,
+                silent_cancel: false,
+                fid,
+                info,
+                transmit: transmit.0,
+                receive: receive.0,
+                av: self.av.map(|av| av.0),
+                domain: Arc::clone(domain),
+                // Of a connected endpoint it was taken before.
+                groups: self.eq.map(|eq| Groups::new(eq.0)),
+                parents,
+            })
+        };
+        match (opened, stranded) {
+            (Ok(opened), _) => Ok(core(opened)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(stranded)) => {
+                // As any endpoint that closes there.
+                drop(core(stranded));
+                Err(error)
+            }
         }
-        if let Some(av) = &self.av {
-            av.0.attach(lane);
-        }
-        Ok(Core {
-            lane,
-            vector: self.av.as_ref().map_or(0, |av| av.0.id),
-            limits,
-            validity: OnceLock::new(),
-            fid,
-            transmit: transmit.0,
-            receive: receive.0,
-            av: self.av.map(|av| av.0),
-            counters: self.counters.into_cores(),
-            domain: Arc::clone(domain),
-            groups: None,
-            bound: BoundRegions::new(),
-            connection: None,
-            info,
-        })
     }
 }
 
@@ -181,20 +212,22 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
-    pub fn enable(mut self) -> Result<Endpoint<K, T>> {
+    pub fn enable(self) -> Result<Endpoint<K, T>> {
         if self.av.is_none() {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        let events = self.eq.take();
+        let events = self.eq.clone();
         if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.0.core.fabric, self.fabric())) {
             return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
         }
-        let mut core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
-        core.groups = events.map(|eq| Groups::new(eq.0));
+        let core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
         Ok(Endpoint::from_core(core))
     }
 }
+
+/// An endpoint, and the info it was opened with.
+type Opened<T> = (Owned<ofi_sys::fid_ep, T>, Info);
 
 /// Everything that an endpoint has before it is enabled.
 pub(super) struct Setup<'a, T: Threading> {
@@ -213,17 +246,19 @@ impl<T: Threading> Setup<'_, T> {
     pub(super) fn open(
         self,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
-    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
-        self.open_for(&mut None, bind)
+    ) -> Result<Opened<T>> {
+        self.open_for(&mut None, None, bind)
     }
 
     /// As [`open`](Self::open), for a connection request: its handle is taken once the provider
-    /// has it (rule D5).
+    /// has it (rule D5). Where that fails midway, what is there goes to `stranded`, if there is such
+    /// a place, instead of being closed.
     fn open_for(
         self,
         handle: &mut Option<Handle>,
+        stranded: Option<&mut Option<Opened<T>>>,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
-    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
+    ) -> Result<Opened<T>> {
         const NAME: &str = "fi_endpoint";
         let domain = &self.domain.0;
         if self.av.is_some_and(|av| !av.0.on(domain)) {
@@ -236,13 +271,8 @@ impl<T: Threading> Setup<'_, T> {
             )
             .hint("ask for the endpoint type in the hints"));
         }
-        if self.info.tx().op_flags().contains(OpFlags::MULTICAST) {
-            // Every number of a peer would be taken for the address of a group, which is a pointer.
-            return Err(Error::invalid(NAME, "FI_MULTICAST among the info's op_flags")
-                .hint("send to a MulticastGroup: the flag goes with each message"));
-        }
         self.counters.check(domain, self.info)?;
-        crate::op::prefix::check(self.info)?;
+        check_info(NAME, self.info)?;
         let provider = self.info.provider();
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
@@ -252,7 +282,7 @@ impl<T: Threading> Setup<'_, T> {
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());
-        warn_of_segments(provider);
+        warn_of_segments(self.domain.info().provider());
         let info = self.info.with_threading::<T>()?;
         let request = handle.as_ref().map_or(std::ptr::null_mut(), Handle::as_ptr);
         let mut fid = std::ptr::null_mut();
@@ -273,35 +303,75 @@ impl<T: Threading> Setup<'_, T> {
         *handle = None;
         // SAFETY: fi_endpoint succeeded.
         let fid: Owned<_, T> = unsafe { Owned::new(fid, NAME)? };
-        // The vector first: some providers crash closing an endpoint that never got one.
-        if let Some(av) = self.av {
-            bind_fid(&fid, av.as_raw().cast(), 0)?;
-        }
-        for &(queue, flags) in self.queues {
-            bind_fid(&fid, queue, flags)?;
-        }
-        for (counter, flags) in self.counters.bindings() {
-            bind_fid(&fid, counter, flags)?;
-        }
-        bind(fid.as_ptr())?;
-        self.options.apply(fid.as_ptr(), info.provider(), false)?;
-        // SAFETY: open, and bound to all it needs.
-        check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
-        if quirk(info.provider(), Defect::LastConnectionDangles).is_some() {
-            if let Some(av) = self.av {
-                keep_connected(&fid, &info, &av.0);
+        match (self.finish(&fid, &info, bind), stranded) {
+            (Ok(()), _) => Ok((fid, info)),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(place)) => {
+                *place = Some((fid, info));
+                Err(error)
             }
         }
-        if local::concerns(&info) {
-            // SAFETY: the endpoint is open and enabled.
-            local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
+    }
+
+    /// Binds everything, sets the options, enables it.
+    fn finish(
+        &self,
+        fid: &Owned<ofi_sys::fid_ep, T>,
+        info: &Info,
+        bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
+    ) -> Result<()> {
+        let provider = self.domain.info().provider();
+        // The vector first: some providers crash closing an endpoint that never got one.
+        if let Some(av) = self.av {
+            bind_fid(fid, av.as_raw().cast(), 0)?;
         }
-        self.options.apply(fid.as_ptr(), info.provider(), true)?;
+        for &(queue, flags) in self.queues {
+            bind_fid(fid, queue, flags)?;
+        }
+        for (counter, flags) in self.counters.bindings() {
+            bind_fid(fid, counter, flags)?;
+        }
+        bind(fid.as_ptr())?;
+        self.options.apply(fid.as_ptr(), provider, false)?;
+        // SAFETY: open, and bound to all it needs.
+        check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        if quirk(provider, Defect::LastConnectionDangles).is_some() {
+            if let Some(av) = self.av {
+                keep_connected(fid, info, &av.0);
+            }
+        }
+        if local::concerns(info) {
+            // SAFETY: the endpoint is open and enabled.
+            local::opened(&unsafe { own_name(fid.as_fid(), info) }?);
+        }
+        self.options.apply(fid.as_ptr(), provider, true)?;
         if let Some(level) = self.options.level {
             set_level(fid.as_ptr(), level)?;
         }
-        Ok((fid, info))
+        Ok(())
     }
+}
+
+/// That what is opened with an info can be what its operations take it for.
+pub(super) fn check_info(name: &'static str, info: &Info) -> Result<()> {
+    if info.tx().op_flags().contains(OpFlags::MULTICAST) {
+        // Every number of a peer would be taken for the address of a group, which is a pointer.
+        return Err(Error::invalid(name, "FI_MULTICAST among the info's op_flags")
+            .hint("send to a MulticastGroup: the flag goes with each message"));
+    }
+    crate::op::prefix::check(info)
+}
+
+/// Until what is bound to them is enabled nobody may drive these queues: most providers walk the
+/// endpoints that are bound to a queue, and look into what only an enabled one has. Each is held once,
+/// in the order in which closing takes these locks.
+pub(super) fn hold_readers<'a, T: Threading + 'a>(
+    queues: impl IntoIterator<Item = &'a CqCore<T>>,
+) -> Vec<impl Sized + 'a> {
+    let mut queues: Vec<_> = queues.into_iter().collect();
+    queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+    queues.dedup_by_key(|queue| std::ptr::from_ref(*queue));
+    queues.into_iter().map(CqCore::hold).collect()
 }
 
 fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u64) -> Result<()> {
@@ -350,7 +420,7 @@ fn warn_of_segments(provider: &str) {
 }
 
 /// Whether a receive that is shorter than its message needs room for the rest.
-fn needs_overflow(info: &Info) -> bool {
+pub(super) fn needs_overflow(info: &Info) -> bool {
     quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
 }
 
@@ -361,16 +431,18 @@ fn directed_messages(info: &Info) -> u64 {
     if granted { DIRECTED_MSG } else { 0 }
 }
 
-/// Without any of the four a capability that has them means all (fi_getinfo.3).
+/// Without any of the four, or of the two, a capability that has them means all (fi_getinfo.3).
 fn with_modifiers(caps: u64) -> u64 {
     let four =
         ofi_sys::FI_READ | ofi_sys::FI_WRITE | ofi_sys::FI_REMOTE_READ | ofi_sys::FI_REMOTE_WRITE;
-    if caps & four == 0 { caps | four } else { caps }
+    let two = ofi_sys::FI_SEND | ofi_sys::FI_RECV;
+    let implied = |set: u64| if caps & set == 0 { set } else { 0 };
+    caps | implied(four) | implied(two)
 }
 
 impl Limits {
     /// `domain` is what the domain asks of registrations; the endpoint's info may say more.
-    fn of(info: &Info, domain: MrMode) -> Limits {
+    pub(super) fn of(info: &Info, domain: MrMode) -> Limits {
         let mr_mode = domain | info.domain().mr_mode().taken_apart();
         Limits {
             caps: with_modifiers(info.caps().raw()) | directed_messages(info),

@@ -12,11 +12,11 @@
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use super::Core;
+use super::{Core, parents::Wards};
 use crate::{
     Error, Result,
     av::local,
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long a drop waits for operations to end.
-const DROP_BOUND: Duration = Duration::from_millis(50);
+pub(super) const DROP_BOUND: Duration = Duration::from_millis(50);
 
 impl<T: Threading> Core<T> {
     /// See the module. Called once; `Drop` does nothing after it.
@@ -45,6 +45,7 @@ impl<T: Threading> Core<T> {
             self.fid.leak();
             return Err(Error::new(crate::ErrorKind::Forked, "fi_close"));
         }
+        let aliases = self.aliases.close(timeout);
         let one_queue = Arc::ptr_eq(&self.transmit, &self.receive);
         let queues = [&*self.transmit.core, &*self.receive.core];
         let queues = &queues[..if one_queue { 1 } else { 2 }];
@@ -58,10 +59,18 @@ impl<T: Threading> Core<T> {
         after.run();
 
         let left = self.drain(queues, timeout);
-        let provider = self.info.provider();
+        let provider = self.provider();
+        if !aliases {
+            return Err(self.leak(left));
+        }
+        if self.parents.keep_open(provider) || left > 0 && self.parents.keep_alias() {
+            self.pass_on();
+            return Ok(());
+        }
         let crashes = || {
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
+                || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
         if left > 0 && crashes() {
             return Err(self.leak(left));
@@ -135,14 +144,14 @@ impl<T: Threading> Core<T> {
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
-            let _counters = counter::hold(self.counters.iter().map(|counter| &**counter));
+            let _counters = counter::hold(self.parents.counters.iter().map(|counter| &**counter));
             lane.shut();
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
                 let at = ordered.iter().position(receives).expect("one of them");
                 self.take_unexpected(&mut readers[at], &mut taken);
             }
-            if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
+            if quirks::quirk(self.provider(), Defect::TrywaitAfterClose).is_some() {
                 queues.iter().for_each(|queue| queue.lose_fd());
             }
             let result = match name {
@@ -151,7 +160,7 @@ impl<T: Threading> Core<T> {
                     Err(Error::closed("fi_close").detail("its name could not be taken back"))
                 }),
             };
-            if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
+            if result.is_ok() && quirks::close_returns_memory(self.provider()) {
                 // SAFETY: closed with 0 on such a provider, both readers are held off.
                 limbo = unsafe { lane.end_in_limbo(closed, &mut after) };
             }
@@ -171,7 +180,7 @@ impl<T: Threading> Core<T> {
         if limbo {
             // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
             let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
-            if quirks::quirk(self.info.provider(), Defect::EntriesComeLate).is_some() {
+            if quirks::quirk(self.provider(), Defect::EntriesComeLate).is_some() {
                 // There is no telling when: the slots stay for good.
                 std::mem::forget(Arc::clone(&claim));
             }
@@ -190,9 +199,34 @@ impl<T: Threading> Core<T> {
         Ok(())
     }
 
+    /// Leaves the endpoint, open as it is, to the shared contexts that it stands on: they close it
+    /// once they are closed. What is in flight goes on until then.
+    fn pass_on(&mut self) {
+        self.lane().shut();
+        let parents = std::mem::take(&mut self.parents);
+        parents.adopt(Core {
+            lane: self.lane,
+            vector: self.vector,
+            limits: self.limits.clone(),
+            validity: OnceLock::new(),
+            fid: self.fid.pass_on(),
+            transmit: Arc::clone(&self.transmit),
+            receive: Arc::clone(&self.receive),
+            av: self.av.clone(),
+            domain: Arc::clone(&self.domain),
+            groups: self.groups.take(),
+            bound: Arc::clone(&self.bound),
+            connection: self.connection.take(),
+            parents: Box::new(parents.let_go()),
+            aliases: Box::new(Wards::new()),
+            info: self.info.clone(),
+        });
+        // `parents` may be the last to hold the contexts, which close then, and it with them.
+    }
+
     /// Leaves the endpoint open for good: closing it would crash, or failed.
     #[cold]
-    fn leak(&self, left: usize) -> Error {
+    pub(super) fn leak(&self, left: usize) -> Error {
         self.lane().shut();
         self.fid.leak();
         self.domain.leak();
@@ -201,7 +235,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.transmit));
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
-        std::mem::forget(self.counters.clone());
+        std::mem::forget(self.parents.clone());
         self.leak_groups();
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
@@ -212,7 +246,7 @@ impl<T: Threading> Core<T> {
         let error = Error::closed("fi_close").detail(format!(
             "{left} operations were still in flight, and closing then is not safe on {}; the \
              endpoint and their buffers are leaked",
-            self.info.provider()
+            self.provider()
         ));
         report("endpoint", &error);
         error

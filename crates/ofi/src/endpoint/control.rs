@@ -72,7 +72,7 @@ impl<T: Threading> Endpoint<Msg, T> {
         if version() < SINCE {
             return Err(Error::unsupported(NAME, Needs::Version(SINCE)));
         }
-        if self.info().provider() != "tcp" {
+        if self.core.provider() != "tcp" {
             return Err(Error::unsupported(NAME, Needs::Property("a provider over sockets")));
         }
         let mut fd: RawFd = -1;

@@ -17,18 +17,22 @@ use crate::{
     Address, EndpointType, Error, FabricAddress, Info, Result,
     av::AvCore,
     cm::Connection,
-    counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
     error::check,
     mr::BoundRegions,
     object::{CloseError, Owned},
-    op::{Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane, peek},
+    op::{
+        Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane,
+        overflow::Overflow, peek,
+    },
     threading::{Shared, Threading},
 };
 
+mod alias;
 mod builder;
 mod close;
+mod contexts;
 mod control;
 mod counters;
 mod efa;
@@ -36,15 +40,22 @@ mod hangup;
 mod multicast;
 mod offload;
 mod options;
+mod parents;
 mod raw;
 mod remote;
+mod scalable;
+mod shared;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
+pub use contexts::{ReceiveContext, TransmitContext};
 pub use multicast::{Destination, MulticastGroup, MulticastJoin, MulticastJoinError};
 pub use offload::{Offload, OffloadReport};
 pub use options::HmemP2p;
+use parents::{Parents, Wards};
 pub use raw::{RawEndpoint, RawEndpointBuilder};
+pub use scalable::{ScalableEndpoint, ScalableEndpointBuilder, Scaled};
+pub use shared::{SharedReceive, SharedTransmit};
 
 use multicast::sealed::Route;
 
@@ -120,8 +131,6 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
-    /// Bound to it, so open for as long as it is.
-    counters: Vec<Arc<CounterCore<T>>>,
     domain: Arc<DomainCore<T>>,
     /// Of an endpoint that has an event queue for them.
     groups: Option<Box<multicast::Groups<T>>>,
@@ -129,6 +138,10 @@ pub(crate) struct Core<T: Threading> {
     bound: Arc<BoundRegions<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
+    /// Closed after it.
+    parents: Box<Parents<T>>,
+    /// Closed before it.
+    aliases: Box<Wards<T>>,
     pub(crate) info: Info,
 }
 
@@ -177,11 +190,66 @@ impl Limits {
     }
 }
 
+/// What a core is made of: the object, open and enabled, and what it was bound to.
+struct Parts<T: Threading> {
+    fid: Owned<fid_ep, T>,
+    info: Info,
+    limits: Limits,
+    transmit: Arc<CqOpen<T>>,
+    receive: Arc<CqOpen<T>>,
+    av: Option<Arc<AvCore<T>>>,
+    domain: Arc<DomainCore<T>>,
+    groups: Option<Box<multicast::Groups<T>>>,
+    parents: Parents<T>,
+    /// What goes behind its receives, where they need that.
+    overflow: Option<&'static Overflow>,
+    /// A receive that was cancelled has no entry.
+    silent_cancel: bool,
+}
+
 impl<T: Threading> Core<T> {
+    /// Gives an object its lane, which its queues and its vector know from here on.
+    fn new(parts: Parts<T>) -> Core<T> {
+        let Parts { fid, info, limits, transmit, receive, av, domain, groups, parents, .. } = parts;
+        let (sends, receives) = (Arc::clone(&transmit.core), Arc::clone(&receive.core));
+        let (overflow, silent) = (parts.overflow, parts.silent_cancel);
+        let by_flag = limits.local_registration;
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, silent, by_flag);
+        transmit.core.attach(lane);
+        if !Arc::ptr_eq(&transmit, &receive) {
+            receive.core.attach(lane);
+        }
+        if let Some(av) = &av {
+            av.attach(lane);
+        }
+        Core {
+            lane,
+            vector: av.as_ref().map_or(0, |av| av.id),
+            limits,
+            validity: OnceLock::new(),
+            fid,
+            transmit,
+            receive,
+            av,
+            domain,
+            groups,
+            bound: BoundRegions::new(),
+            connection: None,
+            parents: Box::new(parents),
+            aliases: Box::new(Wards::new()),
+            info,
+        }
+    }
+
     #[inline]
     pub(crate) fn lane(&self) -> &Lane<T> {
         // SAFETY: the core retires the lane in its own `Drop`.
         unsafe { self.lane.as_ref() }
+    }
+
+    /// Its provider. The info of a connection request does not always say it.
+    pub(crate) fn provider(&self) -> &str {
+        self.domain.info.provider()
     }
 
     /// What tells its domain from others.

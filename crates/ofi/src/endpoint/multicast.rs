@@ -403,7 +403,7 @@ impl<T: Threading> Core<T> {
 
     /// Tries a join that the provider would not tell the failure of (quirk 30).
     fn scout(&self, groups: &Groups<T>, address: &FabricAddress) -> Result<Option<Ipv4Addr>> {
-        if quirk(self.info.provider(), Defect::FailedJoinStays).is_none() {
+        if quirk(self.provider(), Defect::FailedJoinStays).is_none() {
             return Ok(None);
         }
         // Leaving a group that was not joined fails, and the endpoint could not close after it.

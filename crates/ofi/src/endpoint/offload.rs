@@ -78,7 +78,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     #[doc(alias = "FI_OPT_EFA_EMULATED_WRITE")]
     #[doc(alias = "FI_OPT_EFA_EMULATED_ATOMICS")]
     pub fn offload(&self) -> Result<OffloadReport> {
-        let provider = self.core.info.provider();
+        let provider = self.core.provider();
         let mut report = known(provider);
         if provider.split(';').next() == Some("efa") {
             report.reads = answered(self.efa_emulated_read())?;

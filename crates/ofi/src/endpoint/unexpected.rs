@@ -22,7 +22,7 @@ const MOST: usize = 1 << 16;
 impl<T: Threading> Core<T> {
     /// Whether messages that wait for a receive have to go before the endpoint does.
     pub(super) fn minds_unexpected(&self) -> bool {
-        quirk(self.info.provider(), Defect::CloseWithMessages).is_some()
+        quirk(self.provider(), Defect::CloseWithMessages).is_some()
     }
 
     /// Takes in all messages that wait. `reader` is that of the receives' queue; what reading it

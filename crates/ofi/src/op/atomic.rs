@@ -117,7 +117,7 @@ impl<T: Threading> Core<T> {
             // Their owners' processors want them aligned to 16 bytes, and nothing here can see to that.
             return 0;
         }
-        if form != Form::Apply && quirk(self.info.provider(), Defect::FetchesCrash).is_some() {
+        if form != Form::Apply && quirk(self.provider(), Defect::FetchesCrash).is_some() {
             return 0;
         }
         let ask = match form {

@@ -39,6 +39,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
+    /// A receive that `fi_cancel` has ended has no entry.
+    silent_cancel: bool,
     /// Whether a claimed message is let go of by `FI_DISCARD`.
     pub(crate) discards_by_flag: bool,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
@@ -74,6 +76,7 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
+        silent_cancel: bool,
         discards_by_flag: bool,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
@@ -81,6 +84,7 @@ impl<T: Threading> Lane<T> {
             transmit,
             receive,
             overflow,
+            silent_cancel,
             discards_by_flag,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
@@ -307,7 +311,25 @@ impl<T: Threading> Lane<T> {
         // SAFETY: `open` holds off the close, so the fid is valid; the context is this slot's, and
         // the caller's half of it keeps it from naming a later operation.
         let status = unsafe { ofi_sys::fi_cancel(self.fid.as_ptr().cast(), slot.context()) };
-        crate::error::check(status as i64, "fi_cancel").map(drop)
+        crate::error::check(status as i64, "fi_cancel")?;
+        if self.silent_cancel {
+            let mut after = Deferred::new();
+            self.end_cancelled(slot, &mut after);
+            drop(open);
+            after.run();
+        }
+        Ok(())
+    }
+
+    /// Ends a receive that was cancelled, where no entry says so. The caller holds `open`.
+    #[cold]
+    fn end_cancelled(&self, slot: &Slot<T>, after: &mut Deferred<T>) {
+        // SAFETY: whoever cancels has the slot's half, or is the close that ends what is left.
+        let name = unsafe { slot.table() }.name;
+        let error = Some(Error::from_errno(Errno::ECANCELED, name).posted());
+        // SAFETY: the provider let go of the receive when it was cancelled, and has no entry for it;
+        // the close, which completes, too, is held off by `open`.
+        after.push(slot, unsafe { slot.complete(Outcome::default(), error, false) });
     }
 
     /// Runs `f` if the endpoint is open, which holds off its close.

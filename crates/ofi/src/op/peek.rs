@@ -106,7 +106,7 @@ pub struct ClaimVerb {
 pub(crate) fn peek<T: Threading>(core: &Core<T>) -> PeekOp<'_, T> {
     let any = RecvVerb { ignore: u64::MAX, tagged: Wide::Yes, ..RecvVerb::ANY };
     let mut operation = Operation::new(core, PeekVerb(any), (), None);
-    if quirk(core.info.provider(), Defect::PeekReceives).is_some() {
+    if quirk(core.provider(), Defect::PeekReceives).is_some() {
         let error = Error::unsupported("fi_trecvmsg", Needs::Property("looks for messages"));
         operation.fault(error.detail("this version of the provider would receive the message"));
     }
@@ -144,7 +144,7 @@ fn refuse_claims<T: Threading>(core: &Core<T>) -> Option<Error> {
     let one_thread = !T::SHARED && core.info.domain().data_progress() == Progress::Manual;
     let hint = if core.limits.prefix > 0 {
         "receive the message by its tag, behind its prefix"
-    } else if quirk(core.info.provider(), Defect::ClaimCorrupts).is_some() {
+    } else if quirk(core.provider(), Defect::ClaimCorrupts).is_some() {
         "look, and receive the message by its tag"
     } else if core.info.core_provider() == "sockets" && !one_thread {
         // It frees the message when it is received, while the thread that delivered it may still look
@@ -195,7 +195,7 @@ impl<'ep, T: Threading> ClaimOp<'ep, T> {
     /// A look at what would be claimed, where not every message can be (quirk 28).
     fn look_first(&self) -> Option<PeekOp<'ep, T>> {
         let Operation { core, verb: PeekVerb(what), to, ref fault, .. } = self.0;
-        quirk(core.info.provider(), Defect::SegmentsUnclaimable)?;
+        quirk(core.provider(), Defect::SegmentsUnclaimable)?;
         let fault = fault.clone();
         Some(PeekOp(Operation { core, verb: PeekVerb(what), buffer: (), to, fault }))
     }

@@ -282,6 +282,12 @@ pub(super) fn refuse<V: Verb, T: Threading>(
         )
         .hint("the provider ignores whom they are for; use tagged messages");
     }
+    if missing == ofi_sys::FI_RECV {
+        return Error::unsupported(V::NAME, Needs::Capability("FI_RECV")).hint(
+            "where the endpoint has a shared receive context, its receives are posted there; \
+             otherwise ask for the capability in the hints",
+        );
+    }
     if missing != 0 {
         let caps = crate::Caps::from_raw(missing);
         let name = caps.iter_names().next().map_or("unknown", |(name, _)| name);

@@ -185,6 +185,7 @@ impl Verb for RecvVerb {
     #[inline]
     fn needs(&self) -> u64 {
         let way = if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
+        let way = way | ofi_sys::FI_RECV;
         match (self.directed.is_yes(), self.tagged.is_yes()) {
             (false, _) => way,
             (true, true) => way | ofi_sys::FI_DIRECTED_RECV,

@@ -28,6 +28,7 @@ mod av_extra;
 mod av_ids;
 mod backpressure;
 mod cm;
+mod contexts;
 mod counters;
 mod defects;
 mod domain;
@@ -85,6 +86,7 @@ fn main() -> std::process::ExitCode {
     raw_keys::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
+    contexts::register(&mut list);
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);

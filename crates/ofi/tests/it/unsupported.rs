@@ -33,6 +33,10 @@ const NOT_SHARED: &str = "only sockets shares vectors by name";
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
+const NO_ALIASES: &str = "sockets alone has aliases of endpoints";
+
+const NO_CONTEXTS: &str = "sockets alone has such contexts, tcp only for connections";
+
 const NO_RMA: &str = "sm2 has no remote memory";
 
 const NO_ATOMICS: &str =
@@ -121,6 +125,42 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("rma::foreign_keys_change_nothing", "sm2", SINCE_2, NO_RMA),
     no("rma::closed_under_a_write", "sm2", SINCE_2, NO_RMA),
     no("rma::without_the_capability", "sm2", SINCE_2, NO_RMA),
+    no("aliases::*", "tcp;ofi_rxm", ALL, NO_ALIASES),
+    no("aliases::*", "udp;ofi_rxd", ALL, NO_ALIASES),
+    no("aliases::*", "shm", ALL, NO_ALIASES),
+    no("aliases::*", "sm2", SINCE_2, NO_ALIASES),
+    no("aliases::*", "tcp::rdm", SINCE_2, NO_ALIASES),
+    no("aliases::*", "udp::dgram", ALL, NO_ALIASES),
+    no("known::quirk_39_closed_endpoint_is_followed", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("known::quirk_39_closed_endpoint_is_followed", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("known::quirk_39_closed_endpoint_is_followed", "shm", ALL, NO_CONTEXTS),
+    no("known::quirk_39_closed_endpoint_is_followed", "sm2", SINCE_2, NO_CONTEXTS),
+    no("known::quirk_39_closed_endpoint_is_followed", "tcp::rdm", SINCE_2, NO_CONTEXTS),
+    no("known::quirk_40_cancel_is_silent", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("known::quirk_40_cancel_is_silent", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("known::quirk_40_cancel_is_silent", "shm", ALL, NO_CONTEXTS),
+    no("known::quirk_40_cancel_is_silent", "sm2", SINCE_2, NO_CONTEXTS),
+    no("known::quirk_40_cancel_is_silent", "tcp::rdm", SINCE_2, NO_CONTEXTS),
+    no("known::quirk_42_acknowledgement_follows", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("known::quirk_42_acknowledgement_follows", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("known::quirk_42_acknowledgement_follows", "shm", ALL, NO_CONTEXTS),
+    no("known::quirk_42_acknowledgement_follows", "sm2", SINCE_2, NO_CONTEXTS),
+    no("known::quirk_42_acknowledgement_follows", "tcp::rdm", SINCE_2, NO_CONTEXTS),
+    no("known::manual_progress_is_refused", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("known::manual_progress_is_refused", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("known::manual_progress_is_refused", "shm", ALL, NO_CONTEXTS),
+    no("known::manual_progress_is_refused", "sm2", SINCE_2, NO_CONTEXTS),
+    no("known::manual_progress_is_refused", "tcp::rdm", SINCE_2, NO_CONTEXTS),
+    no("scalable::*", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("scalable::*", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("scalable::*", "shm", ALL, NO_CONTEXTS),
+    no("scalable::*", "sm2", SINCE_2, NO_CONTEXTS),
+    no("scalable::*", "tcp::rdm", SINCE_2, NO_CONTEXTS),
+    no("shared_contexts::*", "tcp;ofi_rxm", ALL, NO_CONTEXTS),
+    no("shared_contexts::*", "udp;ofi_rxd", ALL, NO_CONTEXTS),
+    no("shared_contexts::*", "shm", ALL, NO_CONTEXTS),
+    no("shared_contexts::*", "sm2", SINCE_2, NO_CONTEXTS),
+    no("shared_contexts::*", "tcp::rdm", SINCE_2, NO_CONTEXTS),
     no("queues::descriptor", "shm", ALL, NO_FD),
     no("queues::descriptor", "sm2", SINCE_2, NO_FD),
     no("queues::descriptor", "udp;ofi_rxd", ALL, NO_FD),

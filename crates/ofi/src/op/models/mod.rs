@@ -67,7 +67,7 @@ impl World {
             let fabric = FabricCore::model(device.fabric());
             CqCore::model(device.cq(), Some(device.fd), fabric)
         };
-        let lane = Lane::new(device.ep(), Arc::clone(&cq), Arc::clone(&cq), None, true);
+        let lane = Lane::new(device.ep(), Arc::clone(&cq), Arc::clone(&cq), None, false, true);
         cq.attach(lane);
         let (tokens, flags) = Default::default();
         Arc::new(World { cq, lane, device, tokens, flags })

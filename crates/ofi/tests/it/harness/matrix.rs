@@ -52,12 +52,23 @@ const EXPECTED: &[Expected] = &[
 
 /// A case that a provider is known not to support.
 pub(super) struct Unsupported {
+    /// `module::case`, or `module::*` where it is all of them.
     pub(super) case: &'static str,
     /// The provider, and its kind of endpoint where that matters: `sockets`, `sockets::dgram`.
     pub(super) target: &'static str,
     /// From this version to before that one.
     pub(super) versions: (Version, Option<Version>),
     pub(super) reason: &'static str,
+}
+
+impl Unsupported {
+    /// Whether it is about this case.
+    pub(super) fn names(&self, case: &str) -> bool {
+        match self.case.strip_suffix('*') {
+            Some(module) => case.starts_with(module),
+            None => case == self.case,
+        }
+    }
 }
 
 /// What a case runs on.
@@ -218,7 +229,7 @@ impl Matrix {
         let running = ofi::version();
         let known = UNSUPPORTED.iter().find(|known| {
             let (from, until) = known.versions;
-            known.case == case
+            known.names(case)
                 && format!("{full}::").starts_with(&format!("{case}::{}::", known.target))
                 && from <= running
                 && until.is_none_or(|until| running < until)

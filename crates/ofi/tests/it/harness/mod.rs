@@ -328,8 +328,8 @@ fn child(list: &List, matrix: &Matrix, name: &str) -> ExitCode {
 fn stale(list: &List) -> Vec<&'static str> {
     UNSUPPORTED
         .iter()
+        .filter(|known| !list.0.iter().any(|case| known.names(&case.name)))
         .map(|known| known.case)
-        .filter(|name| !list.0.iter().any(|case| case.name == *name))
         .collect()
 }
 
