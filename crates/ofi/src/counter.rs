@@ -204,7 +204,7 @@ fn done(status: i32, name: &'static str) -> Result<()> {
 }
 
 impl<T: Threading> CounterCore<T> {
-    fn read(&self) -> u64 {
+    pub(crate) fn read(&self) -> u64 {
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_read(self.fid.as_ptr()) }
     }

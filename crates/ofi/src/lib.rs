@@ -99,7 +99,7 @@
 //! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
-//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
+//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`]; many at once, without an entry each: [`Batch`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
 //! | a C name | search for it: every wrapper carries it as an alias |
@@ -175,9 +175,10 @@ pub use mr::{
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
-    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,
-    Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb,
-    Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
+    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Batch, Batched, CompareVerb,
+    CompletionLevel, Ended, Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb,
+    Received, RecvOp, RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, Unended, WaitError,
+    WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

@@ -346,6 +346,15 @@ pub(crate) fn close_returns_memory(provider: &str) -> bool {
     provider.split(';').all(|layer| MEASURED.contains(&layer))
 }
 
+/// Whether the provider is known to count every successful operation once, when its entry would be
+/// written, and nothing else in its class: what batches stand on.
+///
+/// Measured for these, and read: each counts in the one place that writes the entry.
+pub(crate) fn counts_each_success(provider: &str) -> bool {
+    const MEASURED: &[&str] = &["tcp", "sockets", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd"];
+    provider.split(';').all(|layer| MEASURED.contains(&layer))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, counters::Counters,
-    options::Options, own_name,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, SINGLE_READS, SINGLE_SENDS,
+    SINGLE_WRITES, counters::Counters, options::Options, own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
@@ -18,7 +18,7 @@ use crate::{
     error::check,
     fabric::FabricCore,
     object::{Owned, refuse_fork},
-    op::{lane::Lane, overflow::Overflow},
+    op::{lane::Lane, overflow::Overflow, tally::Tally},
     quirks::{Defect, quirk},
     threading::Threading,
 };
@@ -33,6 +33,9 @@ pub struct EndpointBuilder<K: Kind, T: Threading> {
     transmit: Option<CompletionQueue<T>>,
     receive: Option<CompletionQueue<T>>,
     counters: Counters<T>,
+    batches: BindFlags,
+    /// The caller answers for how the provider counts.
+    trusted: bool,
     pub(super) options: Options,
     kind: PhantomData<K>,
 }
@@ -47,6 +50,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: None,
             receive: None,
             counters: Counters::default(),
+            batches: BindFlags::empty(),
+            trusted: false,
             options: Options::default(),
             kind: PhantomData,
         }
@@ -80,6 +85,32 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         self
     }
 
+    /// Operations of these classes (`TRANSMIT`, `WRITE`, `READ`) are posted in batches, and leave no
+    /// entry on the completion queue unless they fail: see [`Batch`](crate::Batch). All of them are:
+    /// such an operation by itself, or an inject, is refused by this endpoint then. Each class gets a
+    /// counter of its own, that nobody else can reach.
+    ///
+    /// Making the endpoint fails with `Unsupported` where the provider has no counters, or where nobody has
+    /// measured that it counts each success once
+    /// ([`trust_counters`](Self::trust_counters)).
+    #[doc(alias = "FI_SELECTIVE_COMPLETION")]
+    pub fn batches(mut self, classes: BindFlags) -> Self {
+        self.batches = classes;
+        self
+    }
+
+    /// Answers for a provider that was not measured, as [`batches`](Self::batches) needs it.
+    ///
+    /// # Safety
+    ///
+    /// The provider counts every successful operation of the endpoint's batches exactly once, when it has
+    /// ended as its level says and not before, and nothing else in its class; no operation that failed, and
+    /// none that it refused to take. Otherwise memory comes back that it may still touch.
+    pub unsafe fn trust_counters(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
     /// The fabric of its domain.
     pub(crate) fn fabric(&self) -> &Arc<FabricCore> {
         &self.domain.0.fabric
@@ -105,24 +136,47 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 return Err(Error::invalid(NAME, "the completion queue is of another domain"));
             }
         }
+        let selective = !self.batches.is_empty();
         let mut queues = vec![(transmit.0.core.raw(), ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV)];
-        if !Arc::ptr_eq(&transmit.0, &receive.0) {
+        if selective || !Arc::ptr_eq(&transmit.0, &receive.0) {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
+            if selective {
+                queues[0].1 |= ofi_sys::FI_SELECTIVE_COMPLETION;
+            }
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
-        let (fid, info) = Setup {
+        let mut counters = self.counters;
+        let batches = counters.add_batches(&self.domain, &self.info, self.batches, self.trusted)?;
+        let (fid, info, injected) = Setup {
             domain: &self.domain,
             info: &self.info,
             kind: K::TYPE,
             av: self.av.as_ref(),
             queues: &queues,
-            counters: &self.counters,
+            counters: &counters,
             options: &self.options,
         }
         .open_for(handle, bind)?;
-        let limits = Limits::of(&info);
+        let limits = Limits::of(&info, self.batches);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
+        let tallies: Vec<_> = batches
+            .into_iter()
+            .map(|(class, counter)| {
+                let queues = (Arc::clone(&sends), Arc::clone(&receives));
+                let lane = Lane::for_batches(fid.as_nonnull(), queues.0, queues.1);
+                let posted = if class == BindFlags::TRANSMIT { injected } else { 0 };
+                // SAFETY: `add_batches` made the counter, bound just now for this class alone;
+                // `Core::shut_down` closes the tally before it retires the lane.
+                unsafe { Tally::new(class, counter, lane, Arc::clone(&sends), posted) }
+            })
+            .collect();
+        for tally in &tallies {
+            sends.attach_tally(tally);
+            if let Some(av) = &self.av {
+                av.0.attach(tally.lane_ptr());
+            }
+        }
         let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
@@ -140,7 +194,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: transmit.0,
             receive: receive.0,
             av: self.av.map(|av| av.0),
-            counters: self.counters.into_cores(),
+            counters: counters.into_cores(),
+            tallies,
             domain: Arc::clone(domain),
             connection: None,
             info,
@@ -190,16 +245,16 @@ impl<T: Threading> Setup<'_, T> {
         self,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
     ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
-        self.open_for(&mut None, bind)
+        self.open_for(&mut None, bind).map(|(fid, info, _)| (fid, info))
     }
 
     /// As [`open`](Self::open), for a connection request: its handle is taken once the provider
-    /// has it (rule D5).
+    /// has it (rule D5). The number is of messages that it has sent to itself.
     fn open_for(
         self,
         handle: &mut Option<Handle>,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
-    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info)> {
+    ) -> Result<(Owned<ofi_sys::fid_ep, T>, Info, u64)> {
         const NAME: &str = "fi_endpoint";
         let domain = &self.domain.0;
         if self.av.is_some_and(|av| !av.0.on(domain)) {
@@ -255,9 +310,10 @@ impl<T: Threading> Setup<'_, T> {
         self.options.apply(fid.as_ptr(), info.provider(), false)?;
         // SAFETY: open, and bound to all it needs.
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        let mut injected = 0;
         if quirk(info.provider(), Defect::LastConnectionDangles).is_some() {
             if let Some(av) = self.av {
-                keep_connected(&fid, &info, &av.0);
+                injected = keep_connected(&fid, &info, &av.0);
             }
         }
         if local::concerns(&info) {
@@ -265,7 +321,7 @@ impl<T: Threading> Setup<'_, T> {
             local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
         }
         self.options.apply(fid.as_ptr(), info.provider(), true)?;
-        Ok((fid, info))
+        Ok((fid, info, injected))
     }
 }
 
@@ -277,25 +333,30 @@ fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u6
 
 /// Has an endpoint of rxm connect to itself, so that its table of connections is never without one
 /// (quirk 25). Nothing is sent: the first try only begins to connect. Where that fails, what it guards
-/// against is as likely as without.
+/// against is as likely as without. Returns how many messages were sent all the same: counters count them.
 fn keep_connected<T: Threading>(
     fid: &Owned<ofi_sys::fid_ep, T>,
     info: &Info,
     av: &crate::av::AvCore<T>,
-) {
+) -> u64 {
     // SAFETY: the endpoint is open and enabled.
-    let Ok(name) = (unsafe { own_name(fid.as_fid(), info) }) else { return };
+    let Ok(name) = (unsafe { own_name(fid.as_fid(), info) }) else { return 0 };
+    let mut injected = 0;
     av.visit(&name, |to| {
         let (ep, nothing) = (fid.as_ptr(), std::ptr::null());
         // SAFETY: the endpoint is open, with the capability; the address was just inserted.
-        unsafe {
+        let status = unsafe {
             if info.caps().contains(Caps::MSG) {
-                ofi_sys::fi_inject(ep, nothing, 0, to);
+                ofi_sys::fi_inject(ep, nothing, 0, to)
             } else if info.caps().contains(Caps::TAGGED) {
-                ofi_sys::fi_tinject(ep, nothing, 0, to, 0);
+                ofi_sys::fi_tinject(ep, nothing, 0, to, 0)
+            } else {
+                return;
             }
-        }
+        };
+        injected = u64::from(status == 0);
     });
+    injected
 }
 
 /// Says once what this crate cannot avoid by itself.
@@ -326,6 +387,17 @@ fn directed_messages(info: &Info) -> u64 {
     if granted { DIRECTED_MSG } else { 0 }
 }
 
+/// What is posted by itself, where these classes are posted in batches.
+fn singles(batches: BindFlags) -> u64 {
+    let classes = [
+        (BindFlags::TRANSMIT, SINGLE_SENDS),
+        (BindFlags::WRITE, SINGLE_WRITES),
+        (BindFlags::READ, SINGLE_READS),
+    ];
+    let single = |(class, bit): &(BindFlags, u64)| if batches.contains(*class) { 0 } else { *bit };
+    classes.iter().map(single).sum()
+}
+
 /// Without any of the four a capability that has them means all (fi_getinfo.3).
 fn with_modifiers(caps: u64) -> u64 {
     let four =
@@ -334,10 +406,10 @@ fn with_modifiers(caps: u64) -> u64 {
 }
 
 impl Limits {
-    fn of(info: &Info) -> Limits {
+    fn of(info: &Info, batches: BindFlags) -> Limits {
         let mr_mode = info.domain().mr_mode();
         Limits {
-            caps: with_modifiers(info.caps().raw()) | directed_messages(info),
+            caps: with_modifiers(info.caps().raw()) | directed_messages(info) | singles(batches),
             message: info.endpoint().max_msg_size(),
             inject: info.tx().inject_size(),
             transmit_iov: info.tx().iov_limit().max(1),
@@ -355,6 +427,7 @@ impl Limits {
                 format => u64::MAX >> format.leading_zeros(),
             },
             local_registration: mr_mode.contains(crate::MrMode::LOCAL),
+            selective: !batches.is_empty(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    BindFlags, Caps, Counter, Error, Info, Result, counter::CounterCore, domain::DomainCore,
-    error::Needs, threading::Threading,
+    BindFlags, Caps, Counter, Domain, Error, Info, Result, counter::CounterCore,
+    domain::DomainCore, error::Needs, quirks::counts_each_success, threading::Threading,
 };
 
 /// Counters and the classes of operations that each counts.
@@ -19,6 +19,39 @@ impl<T: Threading> Default for Counters<T> {
 impl<T: Threading> Counters<T> {
     pub(super) fn add(&mut self, counter: &Counter<T>, classes: BindFlags) {
         self.0.push((Arc::clone(&counter.0), classes));
+    }
+
+    /// Makes a counter for each class of operations that are posted in batches.
+    pub(super) fn add_batches(
+        &mut self,
+        domain: &Domain<T>,
+        info: &Info,
+        classes: BindFlags,
+        trusted: bool,
+    ) -> Result<Vec<(BindFlags, Arc<CounterCore<T>>)>> {
+        const NAME: &str = "fi_ep_bind";
+        const CLASSES: [BindFlags; 3] = [BindFlags::TRANSMIT, BindFlags::WRITE, BindFlags::READ];
+        let odd = CLASSES.iter().fold(classes, |odd, class| odd.difference(*class));
+        if !odd.is_empty() {
+            return Err(Error::invalid(
+                NAME,
+                format!("batches are of FI_TRANSMIT, FI_WRITE and FI_READ, not {odd}"),
+            ));
+        }
+        if !classes.is_empty() && !trusted && !counts_each_success(info.provider()) {
+            return Err(Error::unsupported(
+                NAME,
+                Needs::Property("a counter that is known to count each success once"),
+            )
+            .hint("see EndpointBuilder::trust_counters"));
+        }
+        let mut made = Vec::new();
+        for class in CLASSES.into_iter().filter(|class| classes.contains(*class)) {
+            let counter = domain.counter()?;
+            self.add(&counter, class);
+            made.push((class, counter.0));
+        }
+        Ok(made)
     }
 
     /// Whether they may be bound to an endpoint of this domain.

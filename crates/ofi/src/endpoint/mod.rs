@@ -22,7 +22,10 @@ use crate::{
     domain::DomainCore,
     error::check,
     object::{CloseError, Owned},
-    op::{Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane},
+    op::{
+        Batch, Batched, Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane,
+        tally::Tally,
+    },
     threading::{Shared, Threading},
 };
 
@@ -113,6 +116,8 @@ pub(crate) struct Core<T: Threading> {
     av: Option<Arc<AvCore<T>>>,
     /// Bound to it, so open for as long as it is.
     counters: Vec<Arc<CounterCore<T>>>,
+    /// Of the classes whose operations are posted in batches.
+    pub(crate) tallies: Vec<Arc<Tally<T>>>,
     domain: Arc<DomainCore<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
@@ -128,6 +133,13 @@ unsafe impl Sync for Core<Shared> {}
 /// A capability of our own, in a bit that libfabric's do not use: untagged receives can be directed.
 pub(crate) const DIRECTED_MSG: u64 = 1;
 
+/// Three more, which every endpoint has but those that are made for batches of the class: operations
+/// that are followed one by one.
+pub(crate) const SINGLE_SENDS: u64 = 1 << 7;
+pub(crate) const SINGLE_WRITES: u64 = 1 << 14;
+pub(crate) const SINGLE_READS: u64 = 1 << 15;
+pub(crate) const SINGLE: u64 = SINGLE_SENDS | SINGLE_WRITES | SINGLE_READS;
+
 /// What the endpoint was granted: looked at before each post.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -142,6 +154,8 @@ pub(crate) struct Limits {
     pub(crate) tag_bits: u64,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
+    /// Only what asks for an entry has one (FI_SELECTIVE_COMPLETION).
+    pub(crate) selective: bool,
 }
 
 impl Limits {
@@ -250,7 +264,18 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     /// Operations that have not ended yet. Walks them: for tests and diagnosis.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.core.lane().in_flight()
+        let batches: usize = self.core.tallies.iter().map(|tally| tally.in_flight()).sum();
+        self.core.lane().in_flight() + batches
+    }
+
+    /// A batch of operations of one kind, with nothing in it yet: its first post says of which.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the endpoint was not made for batches of these
+    /// ([`EndpointBuilder::batches`]).
+    pub fn batch<V: Batched, B>(&self) -> Result<Batch<V, B, T>> {
+        self.core.batch()
     }
 
     /// Closes the endpoint: refuses posts, cancels every receive, drives the completion queues

@@ -54,6 +54,10 @@ pub(crate) struct Lane<T: Threading> {
     backlog: T::Lock<Vec<Waiting<T>>>,
     /// Operations in `backlog`, read without its lock.
     pub(crate) backlogged: T::Word,
+    /// Whether its operations leave an entry only where they fail, see [`Tally`](super::Tally).
+    pub(crate) batched: bool,
+    /// Entries of failed operations, on such a lane.
+    pub(crate) failed: T::Word,
     watch: Watch,
 }
 
@@ -73,6 +77,25 @@ impl<T: Threading> Lane<T> {
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
     ) -> NonNull<Lane<T>> {
+        Lane::leak(fid, transmit, receive, overflow, false)
+    }
+
+    /// A lane for operations that succeed without an entry.
+    pub(crate) fn for_batches(
+        fid: NonNull<ofi_sys::fid_ep>,
+        transmit: Arc<CqCore<T>>,
+        receive: Arc<CqCore<T>>,
+    ) -> NonNull<Lane<T>> {
+        Lane::leak(fid, transmit, receive, None, true)
+    }
+
+    fn leak(
+        fid: NonNull<ofi_sys::fid_ep>,
+        transmit: Arc<CqCore<T>>,
+        receive: Arc<CqCore<T>>,
+        overflow: Option<&'static Overflow>,
+        batched: bool,
+    ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
@@ -86,6 +109,8 @@ impl<T: Threading> Lane<T> {
             lost: T::Word::new(0),
             backlog: T::Lock::new(Vec::new()),
             backlogged: T::Word::new(0),
+            batched,
+            failed: T::Word::new(0),
             watch: Watch::new(),
         });
         NonNull::from(Box::leak(lane))

@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod atomic;
+mod batch;
 mod failed;
 mod inject;
 pub(crate) mod lane;
@@ -50,11 +51,13 @@ mod recv;
 mod rma;
 mod send;
 pub(crate) mod slot;
+pub(crate) mod tally;
 
 pub use atomic::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, FetchVerb,
 };
 pub(crate) use atomic::{Form, Validity};
+pub use batch::{Batch, Batched, Ended, Unended};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
@@ -122,6 +125,8 @@ pub(crate) mod sealed {
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
         fn needs(&self) -> u64;
+        /// Adds flags of the C call, where it has such.
+        fn add_flags(&mut self, _flags: u64) {}
         /// That it can be done with this memory, where an operation may name so many pieces of remote
         /// memory.
         fn fits(&self, _list: &Segments, _remote_iov: usize) -> Result<()> {
@@ -212,16 +217,19 @@ where
     /// Posts, or queues if `queue` and there is no room.
     #[inline(always)]
     fn start(self, queue: bool) -> Result<Op<V, B, T>, Failed<B>> {
-        let Operation { core, verb, buffer, to, fault } = self;
+        let Operation { core, mut verb, buffer, to, fault } = self;
         if let Some(fault) = fault {
             return Err(Failed::back(fault, buffer));
+        }
+        if core.limits.selective {
+            verb.add_flags(ofi_sys::FI_COMPLETION);
         }
         let lane = core.lane();
         if !queue && lane.must_wait(verb.class()) {
             return Err(Failed::back(Error::busy(), buffer));
         }
         let laid = post::lay::<V, B, T>(lane, buffer);
-        if let Err(error) = post::check(core, verb, &laid.list, to) {
+        if let Err(error) = post::check(core, core.limits.caps, verb, &laid.list, to) {
             return Err(laid.lift(error));
         }
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed.

@@ -21,6 +21,15 @@ pub enum CompletionLevel {
     Commit,
 }
 
+/// A flag of our own, in a bit that libfabric's operation flags do not use: no entry for a success.
+pub(crate) const QUIET: u64 = 1;
+
+/// What libfabric is told, for the flags of a verb: an entry is asked for unless it is [`QUIET`].
+#[inline]
+pub(crate) fn told(flags: u64) -> u64 {
+    if flags & QUIET == 0 { flags | ofi_sys::FI_COMPLETION } else { flags & !QUIET }
+}
+
 /// A verb that takes flags. Public in name only.
 pub trait Flagged: Verb {
     fn flags(&self) -> u64;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Address, Error, ErrorKind, Result,
     buf::{INLINE_SEGMENTS, Segments},
-    endpoint::{Core, DIRECTED_MSG, Limits},
+    endpoint::{Core, DIRECTED_MSG, Limits, SINGLE},
     error::Needs,
     threading::{Threading, Word},
 };
@@ -138,16 +138,17 @@ pub(super) fn refused<V: Verb>(status: isize) -> Error {
     Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
 }
 
-/// What must hold before libfabric sees the operation.
+/// What must hold before libfabric sees the operation, of an endpoint that `caps` says what it is for.
 #[inline(always)]
 pub(super) fn check<V: Verb, T: Threading>(
     core: &Core<T>,
+    caps: u64,
     verb: V,
     list: &Segments,
     to: Option<Address>,
 ) -> Result<()> {
     let limits = &core.limits;
-    let good = verb.needs() & !limits.caps == 0
+    let good = verb.needs() & !caps == 0
         && list.count() <= limits.pieces::<V>()
         && (V::RECEIVES || list.total() <= limits.message)
         && (!limits.local_registration || list.unregistered() == 0)
@@ -206,7 +207,12 @@ pub(super) fn refuse<V: Verb, T: Threading>(
         )
         .hint("the provider ignores whom they are for; use tagged messages");
     }
-    if missing != 0 {
+    if missing & SINGLE != 0 && missing & !SINGLE == 0 {
+        return Error::invalid(V::NAME, "the endpoint was made for batches of these")
+            .hint("post it in a batch, of one if need be");
+    }
+    if missing & !SINGLE != 0 {
+        let missing = missing & !SINGLE;
         let caps = crate::Caps::from_raw(missing);
         let name = caps.iter_names().next().map_or("unknown", |(name, _)| name);
         return Error::unsupported(V::NAME, Needs::Capability(name))
