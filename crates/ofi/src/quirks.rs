@@ -51,6 +51,8 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// Counters of bytes are granted, and count operations.
+    BytesNotCounted,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -304,6 +306,46 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::FetchesCrash,
         text: "the answer to a fetching or comparing atomic operation that is not acknowledged yet when \
                the next one comes is used after it was freed",
+    },
+    Quirk {
+        id: 27,
+        provider: "tcp",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 28,
+        provider: "shm",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 29,
+        provider: "sm2",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 30,
+        provider: "ofi_rxm",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 31,
+        provider: "ofi_rxd",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
     },
 ];
 

@@ -69,8 +69,9 @@ fn inject<V: Injects, T: Threading>(
         return Err(Error::new(ErrorKind::TooLarge { limit }, name));
     }
     let unknown = to.is_some_and(|address| !core.knows(address));
-    if verb.needs() & !core.limits.caps != 0 || unknown {
-        return Err(post::refuse(core, *verb, (1, 0), false, unknown));
+    let missing = verb.needs() & !core.limits.caps;
+    if missing != 0 || unknown {
+        return Err(post::refuse::<V, T>(core, missing, (1, 0), false, unknown));
     }
     let mut list = Segments::new();
     list.push(bytes.as_ptr().cast_mut(), bytes.len());

@@ -158,7 +158,9 @@ pub(super) fn check<V: Verb, T: Threading>(
         // In pieces: what goes there by reference would be kept in memory for every operation.
         let unknown = to.is_some_and(|address| !core.knows(address));
         let foreign = list.is_foreign(core.domain());
-        return Err(refuse(core, verb, (list.count(), list.total()), foreign, unknown));
+        let missing = verb.needs() & !caps;
+        let sizes = (list.count(), list.total());
+        return Err(refuse::<V, T>(core, missing, sizes, foreign, unknown));
     }
     verb.fits(list, limits.remote_iov)
 }
@@ -175,19 +177,18 @@ impl Limits {
     }
 }
 
-/// Why [`check`] does not like it: `count` and `total` of the list, whether it has regions of
+/// Why [`check`] does not like it: the capabilities that are missing, `count` and `total` of the list, whether it has regions of
 /// another domain, and whether the address is none of this endpoint's.
 #[cold]
 #[inline(never)]
 pub(super) fn refuse<V: Verb, T: Threading>(
     core: &Core<T>,
-    verb: V,
+    missing: u64,
     (count, total): (usize, usize),
     foreign: bool,
     unknown: bool,
 ) -> Error {
     let limits = &core.limits;
-    let missing = verb.needs() & !limits.caps;
     if foreign {
         return Error::invalid(V::NAME, "a region of another domain")
             .hint("register the memory on the endpoint's domain too");

@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use ofi::{BindFlags, Caps, CloseError, Connectionless, Counter, Endpoint, ErrorKind};
+use ofi::{
+    Access, Address, AtomicOp, BindFlags, Caps, CloseError, CompletionLevel, Connectionless,
+    Counter, CqFormat, Datatype, Defect, Endpoint, ErrorKind, ExposedRegion, Memory, Needs,
+    Version, quirk,
+};
 
-use crate::harness::{LIMIT, List, Mode, Rig, Stop, Target, Verdict, cases};
+use crate::harness::{LIMIT, List, Mode, Rig, Stop, Target, Verdict, cases, progress_until};
 
 pub fn register(list: &mut List) {
     cases!(list, connectionless: sends_and_receives_are_counted a_bound_counter_stays_open);
@@ -15,6 +19,11 @@ pub fn register(list: &mut List) {
         one_counter_for_each_class
         counting_peers_needs_the_capability
         a_counter_of_another_domain_is_refused
+        every_class_is_counted_by_itself
+        peers_are_counted
+        failures_by_class
+        bytes_or_not_at_all
+        quirk_27_bytes_not_counted
     );
 }
 
@@ -202,5 +211,251 @@ fn a_bound_counter_stays_open<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     drop((domain, cq, av, fabric));
     ep.close(LIMIT)?;
     assert_eq!(ofi::leaked().objects, 0);
+    Ok(())
+}
+
+const REMOTE: Access = Access::REMOTE_READ.union(Access::REMOTE_WRITE);
+const CLASSES: [BindFlags; 6] = [
+    BindFlags::TRANSMIT,
+    BindFlags::RECV,
+    BindFlags::READ,
+    BindFlags::WRITE,
+    BindFlags::REMOTE_READ,
+    BindFlags::REMOTE_WRITE,
+];
+
+/// An endpoint with a counter for each of the first classes.
+struct Classes<K: Connectionless, T: Mode> {
+    ep: Endpoint<K, T>,
+    name: Address,
+    counters: Vec<Counter<T>>,
+}
+
+impl<K: Connectionless, T: Mode> Classes<K, T> {
+    fn open(rig: &Rig<T>, classes: usize) -> Result<Self, Stop> {
+        let counters = (0..classes).map(|_| counter(rig)).collect::<Result<Vec<_>, Stop>>()?;
+        let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+        let builder = counters
+            .iter()
+            .zip(CLASSES)
+            .fold(builder.completion_queue(&rig.cq), |b, (counter, class)| {
+                b.counter(counter, class)
+            });
+        let ep = builder.enable()?;
+        let name = rig.av.insert(&ep.name()?)?;
+        Ok(Classes { ep, name, counters })
+    }
+
+    /// Waits until the counts are these, and looks once more whether they stay.
+    #[track_caller]
+    fn are(&self, rig: &Rig<T>, counts: &[u64]) {
+        let read = || self.counters.iter().map(Counter::read).collect::<Vec<_>>();
+        let until = Instant::now() + LIMIT;
+        while read() != counts {
+            rig.cq.progress().expect("the queue is healthy");
+            assert!(Instant::now() < until, "{:?} instead of {counts:?}", read());
+            std::thread::yield_now();
+        }
+        for _ in 0..100 {
+            rig.cq.progress().expect("the queue is healthy");
+            assert_eq!(read(), counts);
+        }
+    }
+}
+
+fn exposed<T: Mode>(rig: &Rig<T>, len: usize) -> Result<ExposedRegion<T>, Stop> {
+    let memory = Memory::new(vec![0; len]).expect("one piece");
+    Ok(rig.domain.expose(&memory).access(REMOTE).open()?)
+}
+
+/// Each operation counts once, in its class alone, when it completes; copies count, too.
+// rule: W14, L6
+fn every_class_is_counted_by_itself<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::RMA | Caps::TAGGED)?;
+    let (a, b) = (Classes::<K, T>::open(&rig, 4)?, Classes::<K, T>::open(&rig, 4)?);
+    let region = exposed(&rig, 100_000)?;
+    let remote = region.remote();
+    let (mut sent, mut read, mut written) = (0, 0, 0);
+    // One that is counted when the connection is made, perhaps.
+    for len in [8, 5_000, 100_000] {
+        let receive = b.ep.recv(vec![0; len]).post()?;
+        a.ep.send(vec![1; len], b.name).wait(LIMIT)?;
+        receive.wait(LIMIT)?;
+        let receive = b.ep.recv(vec![0; len]).tag(7).post()?;
+        a.ep.send(vec![1; len], b.name).tag(7).wait(LIMIT)?;
+        receive.wait(LIMIT)?;
+        sent += 2;
+        a.are(&rig, &[sent, 0, read, written]);
+        a.ep.write(vec![2; len], b.name, remote).level(CompletionLevel::Delivery).wait(LIMIT)?;
+        written += 1;
+        a.are(&rig, &[sent, 0, read, written]);
+        a.ep.read(vec![0; len], b.name, remote).wait(LIMIT)?;
+        read += 1;
+        a.are(&rig, &[sent, 0, read, written]);
+        b.are(&rig, &[0, sent, 0, 0]);
+    }
+    let receive = b.ep.recv(vec![0; 8]).post()?;
+    progress_until(&rig.cq, "room", || a.ep.send([3; 8], b.name).inject().is_ok());
+    receive.wait(LIMIT)?;
+    sent += 1;
+    progress_until(&rig.cq, "room", || a.ep.write([3; 8], b.name, remote).inject().is_ok());
+    written += 1;
+    a.are(&rig, &[sent, 0, read, written]);
+    b.are(&rig, &[0, sent, 0, 0]);
+    assert!(a.counters.iter().chain(&b.counters).all(|counter| counter.read_errors() == 0));
+    if a.ep.max_atomic(Datatype::Uint64, AtomicOp::Sum) > 0 {
+        let cell = remote.slice(..8)?;
+        let one = 1_u64.to_ne_bytes().to_vec();
+        a.ep.atomic(one, b.name, cell, Datatype::Uint64, AtomicOp::Sum).wait(LIMIT)?;
+        a.are(&rig, &[sent, 0, read, written + 1]);
+    }
+    Ok(())
+}
+
+/// What peers read and write is counted where it was asked for (FI_RMA_EVENT).
+// rule: W14, M10
+fn peers_are_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::RMA | Caps::RMA_EVENT)?;
+    let (a, b) = (Classes::<K, T>::open(&rig, 6)?, Classes::<K, T>::open(&rig, 6)?);
+    let region = exposed(&rig, 70_000)?;
+    let remote = region.remote();
+    for (n, len) in [8, 5_000, 70_000].into_iter().enumerate() {
+        let n = n as u64;
+        let write = a.ep.write(vec![2; len], b.name, remote);
+        write.level(CompletionLevel::Delivery).wait(LIMIT)?;
+        b.are(&rig, &[0, 0, 0, 0, n, n + 1]);
+        a.ep.read(vec![0; len], b.name, remote).wait(LIMIT)?;
+        b.are(&rig, &[0, 0, 0, 0, n + 1, n + 1]);
+        a.are(&rig, &[0, 0, n + 1, n + 1, 0, 0]);
+    }
+    // Somebody who waits for them drives what it waits for.
+    let peers = &b.counters[5];
+    let write = a.ep.write(vec![2; 64], b.name, remote).post()?;
+    assert!(peers.wait(4, LIMIT)?);
+    write.wait(LIMIT)?;
+    Ok(())
+}
+
+/// What is known of failed writes: never a success; some providers count them as failed writes, some as
+/// something else, some not.
+// rule: W14
+fn failures_by_class<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::RMA)?;
+    let (a, b) = (Classes::<K, T>::open(&rig, 4)?, Classes::<K, T>::open(&rig, 4)?);
+    let region = exposed(&rig, 64)?;
+    let remote = region.remote();
+    a.ep.write(vec![2; 64], b.name, remote).level(CompletionLevel::Delivery).wait(LIMIT)?;
+    region.close()?;
+    let write = a.ep.write(vec![2; 64], b.name, remote).level(CompletionLevel::Delivery);
+    let failed = match write.wait(Duration::from_millis(500)) {
+        Err(ofi::WaitError::Failed(failed)) => failed,
+        // It is said to have worked, or nothing is ever heard of it.
+        _ => return Ok(()),
+    };
+    assert!(failed.buf.into_buffer().is_some());
+    let (reads, errors): (Vec<_>, Vec<_>) =
+        a.counters.iter().map(|counter| (counter.read(), counter.read_errors())).unzip();
+    assert_eq!(reads, [0, 0, 0, 1], "no success");
+    println!("failures {errors:?} on {}", t.provider);
+    assert!(errors.iter().sum::<u64>() <= 1, "{errors:?}");
+    Ok(())
+}
+
+/// Where there are counters of bytes they count bytes; where there are none it is said.
+fn bytes_or_not_at_all<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let sent = match rig.domain.byte_counter() {
+        Ok(counter) => counter,
+        Err(error) => {
+            let old = ofi::version() < Version::new(1, 21);
+            let ErrorKind::Unsupported { needs } = error.kind() else { panic!("{error}") };
+            assert_eq!(matches!(needs, Needs::Version(_)), old, "{error}");
+            return Ok(());
+        }
+    };
+    let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+    let builder = builder.completion_queue(&rig.cq).counter(&sent, BindFlags::TRANSMIT);
+    let ep: Endpoint<K, T> = builder.enable()?;
+    let to = rig.av.insert(&ep.name()?)?;
+    let receive = ep.recv(vec![0; 64]).post()?;
+    ep.send(vec![1; 64], to).wait(LIMIT)?;
+    receive.wait(LIMIT)?;
+    assert!(sent.wait(64, LIMIT)?);
+    assert_eq!(sent.read(), 64);
+    Ok(())
+}
+
+/// Defects 27 to 31: a counter that is opened for bytes counts operations.
+fn quirk_27_bytes_not_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let known = quirk(&t.provider, Defect::BytesNotCounted).is_some();
+    if ofi::version() < Version::new(1, 21) {
+        assert!(!known);
+        return Ok(());
+    }
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let cq = rig.domain.raw_completion_queue().format(CqFormat::Context).open()?;
+    let mut attr = ofi_sys::fi_cntr_attr {
+        events: ofi_sys::FI_CNTR_EVENTS_BYTES,
+        wait_obj: ofi_sys::FI_WAIT_NONE,
+        wait_set: std::ptr::null_mut(),
+        flags: 0,
+    };
+    let none = std::ptr::null_mut();
+    let (mut counter, mut ep) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: plain C calls in their order: the objects that are named are open, what is bound is bound
+    // before the endpoint is enabled, and buffers and contexts live until the process ends with the case.
+    unsafe {
+        let domain = rig.domain.as_raw();
+        if ofi_sys::fi_cntr_open(domain, &raw mut attr, &raw mut counter, none) != 0 {
+            assert!(!known, "no such counters");
+            return Ok(());
+        }
+        let info = rig.info.as_raw().cast_mut();
+        assert_eq!(ofi_sys::fi_endpoint(domain, info, &raw mut ep, none), 0);
+        let both = ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV;
+        let bound = [
+            (rig.av.as_raw().cast(), 0),
+            (cq.as_raw().cast(), both),
+            (counter.cast(), ofi_sys::FI_SEND),
+        ];
+        for (fid, flags) in bound {
+            assert_eq!(ofi_sys::fi_ep_bind(ep, fid, flags), 0);
+        }
+        assert_eq!(ofi_sys::fi_enable(ep), 0);
+        let (mut name, mut len) = ([0_u8; 512], 512);
+        let name_ptr = name.as_mut_ptr().cast();
+        assert_eq!(ofi_sys::fi_getname(ep.cast(), name_ptr, &raw mut len), 0);
+        let mut to = 0;
+        assert_eq!(ofi_sys::fi_av_insert(rig.av.as_raw(), name_ptr, 1, &raw mut to, 0, none), 1);
+        let buffers = vec![vec![0_u64; 8], vec![0; 8], vec![0; 8], vec![0; 8]].leak();
+        let [from, into, sent, received] = buffers else { unreachable!() };
+        let receive = ofi_sys::fi_recv(
+            ep,
+            into.as_mut_ptr().cast(),
+            64,
+            none,
+            ofi_sys::FI_ADDR_UNSPEC,
+            received.as_mut_ptr().cast(),
+        );
+        assert_eq!(receive, 0);
+        let deadline = Instant::now() + LIMIT;
+        let mut entries = [ofi_sys::fi_cq_entry { op_context: none }; 4];
+        let mut posted = false;
+        let mut ended = 0;
+        while ended < 2 {
+            if !posted {
+                let (bytes, context) = (from.as_ptr().cast(), sent.as_mut_ptr().cast());
+                posted = ofi_sys::fi_send(ep, bytes, 64, none, to, context) == 0;
+            }
+            let count = ofi_sys::fi_cq_read(cq.as_raw(), entries.as_mut_ptr().cast(), 4);
+            ended += count.max(0);
+            assert!(Instant::now() < deadline, "it is not sent");
+        }
+        let count = ofi_sys::fi_cntr_read(counter);
+        assert_eq!(known, count == 1, "{count} on {}", t.provider);
+        assert!(known || count == 64, "{count}");
+        ofi_sys::fi_close(ep.cast());
+        ofi_sys::fi_close(counter.cast());
+    }
     Ok(())
 }

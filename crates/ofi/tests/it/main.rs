@@ -24,6 +24,7 @@ mod addresses;
 mod atomics;
 mod av_extra;
 mod backpressure;
+mod batches;
 mod cm;
 mod counters;
 mod defects;
@@ -53,6 +54,7 @@ fn main() -> std::process::ExitCode {
     addresses::register(&mut list);
     raw_cq::register(&mut list);
     backpressure::register(&mut list);
+    batches::register(&mut list);
     queues::register(&mut list);
     reentrancy::register(&mut list);
     threads::register(&mut list);
