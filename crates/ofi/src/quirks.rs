@@ -51,6 +51,12 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// Counters count failures in another class.
+    FailuresMiscounted,
+    /// Counters do not count what ends with its connection.
+    FailuresUncounted,
+    /// Counters of what peers do count next to nothing of it.
+    PeersUncounted,
     /// Counters of bytes are granted, and count operations.
     BytesNotCounted,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
@@ -347,6 +353,30 @@ pub const QUIRKS: &[Quirk] = &[
         defect: Defect::BytesNotCounted,
         text: "a counter that is opened for bytes counts operations",
     },
+    Quirk {
+        id: 32,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailuresMiscounted,
+        text: "reads and writes that fail are counted as sends that failed",
+    },
+    Quirk {
+        id: 33,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailuresUncounted,
+        text: "operations that fail because their connection ends are not counted as failures",
+    },
+    Quirk {
+        id: 34,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::PeersUncounted,
+        text: "FI_RMA_EVENT is granted, but of what peers do only writes with immediate data are counted",
+    },
 ];
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
@@ -364,10 +394,10 @@ fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static
     })
 }
 
-/// The layers of a provider that may have a defect: the outermost one matches the receives.
+/// The layers of a provider that may have a defect: the outermost one matches the receives, and counts.
 fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
     let skipped = match defect {
-        Defect::DirectedIgnored => provider.matches(';').count(),
+        Defect::DirectedIgnored | Defect::FailuresUncounted => provider.matches(';').count(),
         _ => 0,
     };
     provider.split(';').skip(skipped)

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    BindFlags, Caps, Counter, Domain, Error, Info, Result, counter::CounterCore,
-    domain::DomainCore, error::Needs, quirks::counts_each_success, threading::Threading,
+    BindFlags, Caps, Counter, Domain, Error, Info, Result,
+    counter::CounterCore,
+    domain::DomainCore,
+    error::Needs,
+    quirks::{Defect, counts_each_success, quirk},
+    threading::Threading,
 };
 
 /// Counters and the classes of operations that each counts.
@@ -87,6 +91,13 @@ impl<T: Threading> Counters<T> {
         if bound.intersects(REMOTE) && !info.caps().contains(Caps::RMA_EVENT) {
             return Err(Error::unsupported(NAME, Needs::Capability("FI_RMA_EVENT"))
                 .hint("counting what peers do needs FI_RMA_EVENT: ask for it in the hints"));
+        }
+        if bound.intersects(REMOTE) && quirk(info.provider(), Defect::PeersUncounted).is_some() {
+            return Err(Error::unsupported(
+                NAME,
+                Needs::Property("counters of what peers do"),
+            )
+            .hint("the provider counts only writes with immediate data, which the queue tells, too"));
         }
         Ok(())
     }
