@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, SINGLE_READS, SINGLE_SENDS,
-    SINGLE_WRITES, counters::Counters, options::Options, own_name,
+    Connectionless, Core, Counting, DIRECTED_MSG, Endpoint, Kind, Limits, SINGLE_READS,
+    SINGLE_SENDS, SINGLE_WRITES, counters::Counters, options::Options, own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
@@ -194,8 +194,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: transmit.0,
             receive: receive.0,
             av: self.av.map(|av| av.0),
-            counters: counters.into_cores(),
-            tallies,
+            counting: Box::new(Counting { counters: counters.into_cores(), tallies }),
             domain: Arc::clone(domain),
             connection: None,
             info,

@@ -51,7 +51,7 @@ impl<T: Threading> Core<T> {
         for queue in queues {
             queue.detach(self.lane);
         }
-        for tally in &self.tallies {
+        for tally in &self.counting.tallies {
             self.transmit.core.detach_tally(tally);
         }
         let closed = Error::closed("endpoint");
@@ -82,13 +82,13 @@ impl<T: Threading> Core<T> {
 
     /// The lane of its operations, and those of its batches.
     fn lanes(&self) -> Vec<NonNull<Lane<T>>> {
-        let batches = self.tallies.iter().map(|tally| tally.lane_ptr());
+        let batches = self.counting.tallies.iter().map(|tally| tally.lane_ptr());
         std::iter::once(self.lane).chain(batches).collect()
     }
 
     /// Operations that have not ended, those of batches too.
     fn in_flight(&self) -> usize {
-        let batches: usize = self.tallies.iter().map(|tally| tally.in_flight()).sum();
+        let batches: usize = self.counting.tallies.iter().map(|tally| tally.in_flight()).sum();
         self.lane().in_flight() + batches
     }
 
@@ -111,7 +111,7 @@ impl<T: Threading> Core<T> {
         let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
         let deadline = Instant::now().checked_add(timeout);
         // The end of a batch comes without an event.
-        let restless = if self.tallies.is_empty() { 0 } else { 1 };
+        let restless = if self.counting.tallies.is_empty() { 0 } else { 1 };
         self.transmit.core.backlogged.fetch_add(restless);
         wait::park_until(&sources, &mut |_| self.in_flight() == 0, deadline);
         self.transmit.core.backlogged.fetch_add(restless.wrapping_neg());
@@ -152,7 +152,7 @@ impl<T: Threading> Core<T> {
                 // SAFETY: none is retired yet.
                 unsafe { lane.as_ref() }.shut();
             }
-            for tally in &self.tallies {
+            for tally in &self.counting.tallies {
                 // SAFETY: both readers are held off.
                 unsafe { tally.sweep() };
             }
@@ -193,7 +193,7 @@ impl<T: Threading> Core<T> {
             return Err(self.leak(left));
         }
         let clean = left == 0 || quirks::close_returns_memory(self.info.provider());
-        self.tallies.iter().for_each(|tally| tally.close(clean));
+        self.counting.tallies.iter().for_each(|tally| tally.close(clean));
         if !limbo.is_empty() {
             for lane in limbo {
                 // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
@@ -220,8 +220,8 @@ impl<T: Threading> Core<T> {
             // SAFETY: a lane is retired only after the close, which is not done.
             unsafe { lane.as_ref() }.shut();
         }
-        self.tallies.iter().for_each(|tally| tally.close(false));
-        std::mem::forget(self.tallies.clone());
+        self.counting.tallies.iter().for_each(|tally| tally.close(false));
+        std::mem::forget(self.counting.tallies.clone());
         self.fid.leak();
         self.domain.leak();
         count_leaked_operations(left);
@@ -229,7 +229,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.transmit));
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
-        std::mem::forget(self.counters.clone());
+        std::mem::forget(self.counting.counters.clone());
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );

@@ -103,6 +103,14 @@ impl<K: Kind, T: Threading> Clone for Endpoint<K, T> {
     }
 }
 
+/// What counts an endpoint's operations.
+pub(crate) struct Counting<T: Threading> {
+    /// Bound to it, so open for as long as it is.
+    counters: Vec<Arc<CounterCore<T>>>,
+    /// Of the classes whose operations are posted in batches.
+    pub(crate) tallies: Vec<Arc<Tally<T>>>,
+}
+
 /// What all handles of an endpoint share.
 pub(crate) struct Core<T: Threading> {
     lane: NonNull<Lane<T>>,
@@ -114,10 +122,7 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
-    /// Bound to it, so open for as long as it is.
-    counters: Vec<Arc<CounterCore<T>>>,
-    /// Of the classes whose operations are posted in batches.
-    pub(crate) tallies: Vec<Arc<Tally<T>>>,
+    pub(crate) counting: Box<Counting<T>>,
     domain: Arc<DomainCore<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
@@ -264,7 +269,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     /// Operations that have not ended yet. Walks them: for tests and diagnosis.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        let batches: usize = self.core.tallies.iter().map(|tally| tally.in_flight()).sum();
+        let batches: usize = self.core.counting.tallies.iter().map(|tally| tally.in_flight()).sum();
         self.core.lane().in_flight() + batches
     }
 

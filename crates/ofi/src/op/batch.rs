@@ -13,9 +13,10 @@ use std::{
 use super::{
     AtomicVerb, CompareVerb, Failed, FetchVerb, Operation, ReadVerb, SendVerb, Uses, Verb,
     WriteVerb,
+    chain::Chain,
     options::QUIET,
     post,
-    tally::{Chain, Standing, Tally},
+    tally::{Standing, Tally},
 };
 use crate::{
     Address, BindFlags, Error, ErrorKind, Result,
@@ -111,7 +112,7 @@ pub struct Unended<V: Batched, B, T: Threading = Shared> {
 impl<T: Threading> Core<T> {
     /// The tally of a class.
     fn tally(&self, class: BindFlags) -> Option<&Arc<Tally<T>>> {
-        self.tallies.iter().find(|tally| tally.class == class)
+        self.counting.tallies.iter().find(|tally| tally.class == class)
     }
 
     pub(crate) fn batch<V: Batched, B>(&self) -> Result<Batch<V, B, T>> {

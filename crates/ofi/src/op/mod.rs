@@ -39,6 +39,7 @@ use crate::{
 
 mod atomic;
 mod batch;
+mod chain;
 mod failed;
 mod inject;
 pub(crate) mod lane;

@@ -325,7 +325,7 @@ fn every_class_is_counted_by_itself<K: Connectionless, T: Mode>(t: &Target) -> V
 }
 
 /// What peers read and write is counted where it was asked for (FI_RMA_EVENT).
-// rule: W14, M10
+// rule: W14
 fn peers_are_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG | Caps::RMA | Caps::RMA_EVENT)?;
     let (a, b) = (Classes::<K, T>::open(&rig, 6)?, Classes::<K, T>::open(&rig, 6)?);

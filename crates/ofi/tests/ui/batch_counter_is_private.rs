@@ -1,4 +1,5 @@
 //! What counts a batch is nobody's to read, set or add to, and no handle to it can be had.
+// rule: L6, W14
 
 use ofi::{Batch, Endpoint, Rdm, SendVerb};
 
@@ -9,10 +10,6 @@ fn added(batch: &Batch<SendVerb, Vec<u8>>) {
 
 fn set(ep: &mut Endpoint<Rdm>) {
     ep.counters()[0].set(0).unwrap();
-}
-
-fn taken(batch: Batch<SendVerb, Vec<u8>>) {
-    let Batch { tally, .. } = batch;
 }
 
 fn main() {}

@@ -1,4 +1,5 @@
 //! A batch's buffers are its own until it has ended, and come back once.
+// rule: B1, B22, W11
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! A batch has operations of one kind, which one counter counts: no others get in.
+// rule: B22
 
 use ofi::{Address, Endpoint, Rdm, RemoteRegion};
 
