@@ -64,7 +64,7 @@ classes! {
 ///
 /// Dropping or forgetting a batch in flight frees nothing that the provider may still touch: its
 /// operations go on. Dropped buffers are freed when all have ended, by whoever drives the queue, or with
-/// the endpoint.
+/// the endpoint. A batch keeps the domain open, not the endpoint: when that closes, it ends.
 ///
 /// ```no_run
 /// # // Needs an endpoint of a provider that counts, and a peer.

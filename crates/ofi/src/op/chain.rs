@@ -66,7 +66,8 @@ impl<T: Threading> Chain<T> {
                 None
             } else {
                 let error = (*body).error.take();
-                if error.is_none() {
+                // A close has no entry, see `Tally::sweep`.
+                if error.is_none() && (*body).outcome.flags != 0 {
                     slot.lane.as_ref().transmit.note_unasked();
                 }
                 error
