@@ -7,7 +7,8 @@
 //! # Safety
 //!
 //! Entries live as long as their vector; an [`Address`] looks into its entry only after the vector's
-//! number was found to be that of a vector which somebody holds.
+//! number was found to be that of a vector which somebody holds. An entry of its own ([`Own`]) is held
+//! by whoever makes an address of it, which nobody else sees.
 
 use std::{collections::HashMap, ffi::c_void, fmt, ptr::NonNull, sync::Arc};
 
@@ -25,11 +26,17 @@ use crate::{
     threading::{Lock, Shared, Threading},
 };
 
+mod auth_keys;
 mod fabric_address;
+mod ids;
 mod insert;
 pub(crate) mod local;
+mod shared;
 
+pub use auth_keys::AuthKey;
 pub use fabric_address::FabricAddress;
+use ids::Ids;
+use shared::Sharing;
 
 /// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
 ///
@@ -53,6 +60,14 @@ unsafe impl Sync for Address {}
 #[derive(Debug)]
 struct Entry {
     generation: AtomicU64,
+    /// What receives from this peer alone are matched by: the provider's number, or the user's.
+    matched: AtomicU64,
+}
+
+impl Entry {
+    fn new() -> Entry {
+        Entry { generation: AtomicU64::new(0), matched: AtomicU64::new(0) }
+    }
 }
 
 impl Address {
@@ -80,8 +95,16 @@ impl Address {
     /// An address that nobody else has, in a vector that never goes.
     #[cfg(all(test, loom))]
     pub(crate) fn model() -> Address {
-        let entry = Box::leak(Box::new(Entry { generation: AtomicU64::new(0) }));
+        let entry = Box::leak(Box::new(Entry::new()));
         Address { raw: 0, vector: 0, generation: 0, entry: NonNull::from(entry) }
+    }
+
+    /// What receives from this peer alone are matched by.
+    ///
+    /// The caller holds the vector whose number is [`vector`](Self::vector).
+    pub(crate) fn matched(&self) -> u64 {
+        // SAFETY: the vector is held, so its entries exist.
+        unsafe { self.entry.as_ref() }.matched.load(Ordering::Relaxed)
     }
 
     /// From here on posting to it is refused.
@@ -103,6 +126,27 @@ impl Address {
     }
 }
 
+/// An entry of no vector: what names something else that messages go to, and that must stay while they
+/// are on their way.
+#[derive(Debug)]
+pub(crate) struct Own(Arc<Entry>);
+
+impl Own {
+    pub(crate) fn new() -> Own {
+        Own(Arc::new(Entry::new()))
+    }
+
+    /// What slots note that name it.
+    pub(crate) fn word(&self) -> u64 {
+        Arc::as_ptr(&self.0) as usize as u64
+    }
+
+    /// Names it, as if it were an entry of the vector of this number. Good while `self` is there.
+    pub(crate) fn address(&self, raw: u64, vector: u64) -> Address {
+        Address { raw, vector, generation: 0, entry: NonNull::from(&*self.0) }
+    }
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({} of vector {})", self.raw, self.vector)
@@ -111,7 +155,8 @@ impl fmt::Debug for Address {
 
 impl PartialEq for Address {
     fn eq(&self, other: &Address) -> bool {
-        (self.vector, self.entry, self.generation) == (other.vector, other.entry, other.generation)
+        (self.vector, self.entry, self.generation, self.raw)
+            == (other.vector, other.entry, other.generation, other.raw)
     }
 }
 
@@ -119,7 +164,7 @@ impl Eq for Address {}
 
 impl std::hash::Hash for Address {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.vector, self.entry, self.generation).hash(state);
+        (self.vector, self.entry, self.generation, self.raw).hash(state);
     }
 }
 
@@ -145,6 +190,8 @@ pub struct AvCore<T: Threading> {
     /// Endpoints bound to it: their operations may name entries.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
     format: AddressFormat,
+    ids: Ids,
+    sharing: Option<Sharing>,
     domain: Arc<DomainCore<T>>,
 }
 
@@ -165,6 +212,8 @@ pub(crate) struct AddressTable {
     by_raw: HashMap<u64, Box<[u8]>>,
     /// Removed, but still named by operations in flight.
     retired: Vec<(Address, Box<[u8]>)>,
+    /// The user's numbers, and what they stand for, with those of retired addresses.
+    ids: HashMap<u64, Box<[u8]>>,
 }
 
 struct Known {
@@ -179,11 +228,13 @@ struct Known {
 pub struct AddressVectorBuilder<T: Threading> {
     domain: Domain<T>,
     count: usize,
+    user_ids: bool,
+    sharing: Option<Sharing>,
 }
 
 impl<T: Threading> AddressVectorBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        AddressVectorBuilder { domain: domain.clone(), count: 0 }
+        AddressVectorBuilder { domain: domain.clone(), count: 0, user_ids: false, sharing: None }
     }
 
     /// About how many addresses it will hold. A hint.
@@ -196,15 +247,25 @@ impl<T: Threading> AddressVectorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// What the provider says.
+    /// `Unsupported` if [`user_ids`](Self::user_ids) were asked for and the provider has none; what
+    /// the provider says.
     #[doc(alias = "fi_av_open")]
     pub fn open(self) -> Result<AddressVector<T>> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         refuse_fork("fi_av_open")?;
         let domain = &self.domain.0;
+        if let Some(sharing) = &self.sharing {
+            sharing.check(&domain.info, self.user_ids)?;
+        }
+        let ids = if self.user_ids { Ids::of(&domain.info)? } else { Ids::None };
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_av_attr>::zeroed() };
         attr.as_mut().type_ = ofi_sys::FI_AV_TABLE;
+        attr.as_mut().flags = ids.open_flags();
+        if let Some(sharing) = &self.sharing {
+            attr.as_mut().name = sharing.name.as_ptr();
+            attr.as_mut().flags |= sharing.flags();
+        }
         attr.as_mut().count = self.count;
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
@@ -221,6 +282,8 @@ impl<T: Threading> AddressVectorBuilder<T> {
             table: T::Lock::new(AddressTable::default()),
             lanes: T::Lock::new(Vec::new()),
             format: domain.info.address_format(),
+            ids,
+            sharing: self.sharing,
             domain: Arc::clone(domain),
         });
         if local {
@@ -241,6 +304,7 @@ impl<T: Threading> AddressVector<T> {
     #[doc(alias = "fi_av_insert")]
     pub fn insert(&self, address: &FabricAddress) -> Result<Address> {
         const NAME: &str = "fi_av_insert";
+        self.without_id(NAME)?;
         let bytes = self.checked(address)?;
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
@@ -259,7 +323,7 @@ impl<T: Threading> AddressVector<T> {
             .0
             .insert_padded(&bytes)?
             .ok_or_else(|| Error::invalid(NAME, format!("the provider did not take {address}")))?;
-        Ok(table.add(self.0.id, raw, address.bytes()))
+        Ok(table.add(self.0.id, raw, raw, address.bytes()))
     }
 
     /// Removes an address. Operations that already name it go on; new ones are refused at once.
@@ -301,13 +365,17 @@ impl<T: Threading> AddressVector<T> {
     }
 
     /// The handle for the source that a completion reports ([`Received::source`]), if that peer is
-    /// in this vector.
+    /// in this vector. In one with [`user_ids`](AddressVectorBuilder::user_ids) that is the user's
+    /// number.
     ///
     /// [`Received::source`]: crate::Received::source
     #[must_use]
     pub fn source(&self, source: u64) -> Option<Address> {
         let table = self.0.table.lock();
-        let bytes = table.by_raw.get(&source)?;
+        let bytes = match self.0.ids {
+            Ids::None => table.by_raw.get(&source)?,
+            _ => table.ids.get(&source)?,
+        };
         table.known.get(bytes).map(|known| known.address)
     }
 
@@ -349,7 +417,12 @@ impl<T: Threading> AddressVector<T> {
                 format!("the address is {}, the domain's are {format}", address.format()),
             ));
         }
+        let rails = self.0.domain.info.rails();
         let mut bytes = match CheckedAddress::new(format, address.bytes()) {
+            _ if rails > 1 => {
+                CheckedAddress::of_rails(format, address.bytes(), rails)?;
+                address.bytes().to_vec()
+            }
             Ok(checked) => checked.bytes().to_vec(),
             // A form whose length only the provider knows: its own addresses tell.
             Err(error) if CheckedAddress::has_known_length(format) => return Err(error),
@@ -378,10 +451,16 @@ impl<T: Threading> AvCore<T> {
     /// Inserts one address of the vector's form, with zeroes behind it. `None` if the provider does
     /// not take it.
     fn insert_padded(&self, bytes: &[u8]) -> Result<Option<u64>> {
-        if let Some(host) = self.as_host(bytes) {
-            return self.insert_host(&host);
+        match self.as_host(bytes) {
+            Some(host) => self.insert_host(&host),
+            None => self.insert_given(bytes, ofi_sys::FI_ADDR_NOTAVAIL, 0),
         }
-        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+    }
+
+    /// The same with flags, and with what the provider finds in the place that it writes its number
+    /// to.
+    fn insert_given(&self, bytes: &[u8], given: u64, flags: u64) -> Result<Option<u64>> {
+        let mut raw = given;
         // Addresses in text are passed through an array of pointers (rule A4), only that the
         // providers of shared memory read the text itself.
         let text = bytes.as_ptr().cast_mut();
@@ -399,7 +478,7 @@ impl<T: Threading> AvCore<T> {
                 passed,
                 1,
                 &raw mut raw,
-                0,
+                flags,
                 std::ptr::null_mut(),
             )
         };
@@ -413,14 +492,24 @@ impl<T: Threading> AvCore<T> {
     pub(crate) fn visit(&self, name: &FabricAddress, during: impl FnOnce(u64)) {
         let mut bytes = name.bytes().to_vec();
         bytes.resize(512, 0);
-        if let Ok(Some(mut raw)) = self.insert_padded(&bytes) {
+        if let Ok(Some(raw)) = self.insert_padded(&bytes) {
             during(raw);
-            // SAFETY: the vector is open, the number is one it just gave out, and nobody has it.
-            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
-            if status != 0 {
-                let errno = crate::Errno::from_raw(status);
-                report("address", &Error::from_errno(errno, "fi_av_remove"));
-            }
+            self.take_out(raw);
+        }
+    }
+
+    /// Takes an entry out of the provider's vector. The caller knows that nothing names it.
+    fn take_out(&self, raw: u64) {
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.read_only) {
+            // It is another process's, and the memory that it is in cannot be written to.
+            return;
+        }
+        let mut raw = raw;
+        // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
+        let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
+        if status != 0 {
+            let errno = crate::Errno::from_raw(status);
+            report("address", &Error::from_errno(errno, "fi_av_remove"));
         }
     }
 
@@ -429,21 +518,17 @@ impl<T: Threading> AvCore<T> {
             return;
         }
         let lanes = self.lanes.lock();
-        let AddressTable { retired, free, .. } = table;
-        retired.retain(|(address, _)| {
+        let AddressTable { retired, free, ids, .. } = table;
+        retired.retain(|(address, bytes)| {
             let word = address.entry_word();
             // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
             let names = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.names(word);
             if lanes.iter().any(names) {
                 return true;
             }
-            let mut raw = address.raw;
-            // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
-            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
-            if status != 0 {
-                let errno = crate::Errno::from_raw(status);
-                report("address", &Error::from_errno(errno, "fi_av_remove"));
-            }
+            // Nothing names it.
+            self.take_out(address.raw);
+            ids.retain(|_, named| named != bytes);
             free.push(address.entry);
             false
         });
@@ -498,13 +583,16 @@ impl AddressTable {
         }
     }
 
-    fn add(&mut self, vector: u64, raw: u64, bytes: &[u8]) -> Address {
+    /// `matched` is what receives from it alone are matched by.
+    fn add(&mut self, vector: u64, raw: u64, matched: u64, bytes: &[u8]) -> Address {
         let entry = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Box::new(Entry { generation: AtomicU64::new(0) }));
+            self.entries.push(Box::new(Entry::new()));
             NonNull::from(&**self.entries.last().expect("just pushed"))
         });
         // SAFETY: entries live as long as the table.
-        let generation = unsafe { entry.as_ref() }.generation.load(Ordering::SeqCst);
+        let place = unsafe { entry.as_ref() };
+        place.matched.store(matched, Ordering::Relaxed);
+        let generation = place.generation.load(Ordering::SeqCst);
         let address = Address { raw, vector, generation, entry };
         self.known.insert(bytes.into(), Known { address, count: 1 });
         self.by_raw.insert(raw, bytes.into());

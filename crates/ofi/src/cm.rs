@@ -342,6 +342,7 @@ impl From<Refused> for Error {
 /// Why [`Connecting::wait`] did not end in a connection.
 // Exhaustive: as with operations, it goes on or it has failed.
 #[expect(clippy::exhaustive_enums, reason = "there is no third case")]
+#[expect(clippy::large_enum_variant, reason = "it is handed back as it was")]
 pub enum ConnectError<T: Threading = Shared> {
     /// The timeout passed; it goes on.
     Expired(Connecting<T>),

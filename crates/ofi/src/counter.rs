@@ -22,8 +22,9 @@ use crate::{
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
+    poll,
     quirks::{Defect, quirk},
-    threading::{Shared, Threading},
+    threading::{Lock, Mode, Shared, Threading},
     version::version,
     wait::{self, Parkers, Source},
 };
@@ -47,6 +48,11 @@ pub struct Counter<T: Threading = Shared>(pub(crate) Arc<CounterCore<T>>);
 pub(crate) struct CounterCore<T: Threading> {
     // Closed first: fields are dropped in order.
     fid: Owned<fid_cntr, T>,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
+    /// Held while the counter is read, which drives the endpoints bound to it, and while one of those
+    /// is in the making.
+    reading: T::Lock<()>,
     /// Failures that the caller was told of.
     told: AtomicU64,
     parkers: Parkers,
@@ -71,7 +77,7 @@ impl<T: Threading> Domain<T> {
     /// # Errors
     ///
     /// `Unsupported` before libfabric 1.21, where the provider has no counters or none of bytes, and where
-    /// it is known to count operations instead (quirks 27 to 31); what the provider says.
+    /// it is known to count operations instead (quirks 43 to 47); what the provider says.
     #[doc(alias = "FI_CNTR_EVENTS_BYTES")]
     pub fn byte_counter(&self) -> Result<Counter<T>> {
         const NAME: &str = "fi_cntr_open";
@@ -93,6 +99,7 @@ impl<T: Threading> Domain<T> {
         let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
         attr.as_mut().events = events;
         attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
+        let number = poll::next_number();
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the counter.
         let status = unsafe {
@@ -100,7 +107,7 @@ impl<T: Threading> Domain<T> {
                 self.0.as_ptr(),
                 attr.as_ptr(),
                 &raw mut fid,
-                std::ptr::null_mut(),
+                poll::as_context(number),
             )
         };
         check(i64::from(status), NAME)
@@ -108,6 +115,8 @@ impl<T: Threading> Domain<T> {
         Ok(Counter(Arc::new(CounterCore {
             // SAFETY: fi_cntr_open succeeded.
             fid: unsafe { Owned::new(fid, NAME)? },
+            number,
+            reading: T::Lock::new(()),
             told: AtomicU64::new(0),
             parkers: Parkers::default(),
             domain: Arc::clone(&self.0),
@@ -228,6 +237,20 @@ impl<T: Threading> Counter<T> {
     }
 }
 
+/// A counter that nobody else reads.
+pub(crate) type Held<'a, T> = <<T as Mode>::Lock<()> as Lock<()>>::Guard<'a>;
+
+/// Keeps everybody else from reading these counters. Taken after the readers of queues, in an order
+/// of its own.
+pub(crate) fn hold<'a, T: Threading>(
+    counters: impl Iterator<Item = &'a CounterCore<T>>,
+) -> Vec<Held<'a, T>> {
+    let mut all: Vec<&CounterCore<T>> = counters.collect();
+    all.sort_by_key(|counter| std::ptr::from_ref(*counter) as usize);
+    all.dedup_by_key(|counter| std::ptr::from_ref(*counter) as usize);
+    all.into_iter().map(|counter| counter.reading.lock()).collect()
+}
+
 fn done(status: i32, name: &'static str) -> Result<()> {
     check(i64::from(status), name)
         .map(drop)
@@ -236,11 +259,13 @@ fn done(status: i32, name: &'static str) -> Result<()> {
 
 impl<T: Threading> CounterCore<T> {
     pub(crate) fn read(&self) -> u64 {
+        let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_read(self.fid.as_ptr()) }
     }
 
     fn read_errors(&self) -> u64 {
+        let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_readerr(self.fid.as_ptr()) }
     }

@@ -36,11 +36,13 @@ use crate::{
     object::{CloseError, Owned, forked},
     op::{
         lane::Lane,
+        peek,
         slot::{After, Outcome, Slot},
         tally::Tally,
     },
     threading::{Lock, Shared, Threading, Word},
     wait::{self, Parkers, Source},
+    wait_set::WaitCore,
 };
 
 mod dispatch;
@@ -74,6 +76,8 @@ impl<T: Threading> Clone for CompletionQueue<T> {
 pub(crate) struct CqOpen<T: Threading> {
     pub(crate) core: Arc<CqCore<T>>,
     pub(crate) size: usize,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
     /// Closed in `Drop`, before the domain that it holds.
     domain: Arc<DomainCore<T>>,
 }
@@ -100,6 +104,8 @@ pub struct CqCore<T: Threading> {
     parkers: Parkers,
     /// The descriptor can be waited on no more (quirk 12).
     fd_lost: AtomicBool,
+    /// What it was opened with, and what closes after it.
+    set: Option<Arc<WaitCore<T>>>,
 }
 
 /// What only the reader of the moment touches.
@@ -355,6 +361,9 @@ impl<T: Threading> CqCore<T> {
     /// The descriptor is not to be waited on any more. The caller holds the reader's lock.
     pub(crate) fn lose_fd(&self) {
         self.fd_lost.store(true, Ordering::Release);
+        if let Some(set) = &self.set {
+            set.lose_fd();
+        }
     }
 
     /// After this nothing is retried for the lane.
@@ -365,6 +374,23 @@ impl<T: Threading> CqCore<T> {
     /// Keeps everybody else from reading.
     pub(crate) fn hold(&self) -> <T::Lock<Reader<T>> as Lock<Reader<T>>>::Guard<'_> {
         self.reader.lock()
+    }
+
+    /// As [`hold`](Self::hold), unless somebody has it.
+    pub(crate) fn try_hold(&self) -> Option<impl Sized + '_> {
+        self.reader.try_lock()
+    }
+
+    /// Drives the queue, and looks whether it has entries, or had some that are dispatched now.
+    pub(crate) fn has_news(&self) -> bool {
+        if self.backlogged.load() != 0 {
+            return self.progress() > 0;
+        }
+        let Some(reader) = self.reader.try_lock() else { return false };
+        // SAFETY: the queue is open; no entry is asked for (rule W9).
+        reader.open
+            && unsafe { ofi_sys::fi_cq_read(self.fid.as_ptr(), std::ptr::null_mut(), 0) }
+                != -(ofi_sys::FI_EAGAIN as isize)
     }
 
     /// Drives the provider, and leaves every entry where it is. Waits for the reader of the moment.

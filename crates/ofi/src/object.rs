@@ -42,6 +42,9 @@ fids! {
     fid_eq = "event queue";
     fid_cntr = "counter";
     fid_mr = "memory region";
+    fid_poll = "poll set";
+    fid_mc = "multicast group";
+    fid_wait = "wait set";
 }
 
 /// An open object. Closed once: by [`Owned::close`], or when dropped; never tried again (rule L2).

@@ -51,6 +51,26 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// Entries of a closed endpoint come after its queue was seen empty, whenever peers have looked.
+    EntriesComeLate,
+    /// A claimed message corrupts memory when it is received.
+    ClaimCorrupts,
+    /// Claiming a message in segments leaves those behind that have arrived.
+    SegmentsUnclaimable,
+    /// Joining a multicast group that fails is reported as done, and can be left no more, nor can its
+    /// endpoint be closed.
+    FailedJoinStays,
+    /// A wait set keeps a byte of every completion until `fi_wait` has read it, and the provider stops
+    /// where there is no more room.
+    WaitSetFills,
+    /// Peers reach the first piece of a region of several, and no other.
+    OnlyFirstPiece,
+    /// A raw key that is shorter than the provider's own is read beyond its end.
+    RawKeyUnchecked,
+    /// The user's number for an address is lost: completions report the provider's own.
+    UserIdLost,
+    /// A profile lists variables that have nothing behind them, and cannot be closed.
+    ProfileIncomplete,
     /// Counters count failures in another class.
     FailuresMiscounted,
     /// Counters do not count what ends with its connection.
@@ -83,10 +103,14 @@ pub struct Quirk {
 
 const V1_17: Version = Version::OLDEST;
 const V1_18: Version = Version::new(1, 18);
+const V1_20: Version = Version::new(1, 20);
 const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
+
+const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
+                           be reached by peers; access to the others fails, which shm does not say";
 
 /// All known defects.
 pub const QUIRKS: &[Quirk] = &[
@@ -315,6 +339,103 @@ pub const QUIRKS: &[Quirk] = &[
     },
     Quirk {
         id: 27,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::ClaimCorrupts,
+        text: "receiving a claimed message frees it twice where others were claimed besides",
+    },
+    Quirk {
+        id: 28,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SegmentsUnclaimable,
+        text: "a claim takes the first segment of a message of 17 to 128 KiB; the others that are there \
+               stay, and are found as messages of their own",
+    },
+    Quirk {
+        id: 29,
+        provider: "sm2",
+        from: V2_0,
+        until: None,
+        defect: Defect::EntriesComeLate,
+        text: "a send whose endpoint has closed ends when its peer has read the message, in the queue of \
+               whichever endpoint has its place by then",
+    },
+    Quirk {
+        id: 30,
+        provider: "udp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailedJoinStays,
+        text: "a join that the system refuses, and every join of an endpoint that only sends, makes a \
+               group that cannot be closed, and so an endpoint that cannot be closed; the refusal is \
+               an ordinary FI_JOIN_COMPLETE, longer than others, with its errno below zero",
+    },
+    Quirk {
+        id: 31,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::WaitSetFills,
+        text: "every completion writes a byte to its wait set, fi_wait reads one, and when some hundred \
+               are unread, the writing blocks and with it the provider",
+    },
+    Quirk {
+        id: 32,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::TrywaitAfterClose,
+        text: "the completion queue's wait object keeps an entry of every endpoint that was bound to \
+               it, and fi_trywait follows it after the endpoint was closed",
+    },
+    Quirk {
+        id: 33,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 34,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 35,
+        provider: "ofi_mrail",
+        from: V1_17,
+        until: None,
+        defect: Defect::RawKeyUnchecked,
+        text: "fi_mr_map_raw takes a key of any length, and operations read as much of it as the \
+               provider's own have",
+    },
+    Quirk {
+        id: 36,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::UserIdLost,
+        text: "fi_av_insert with FI_AV_USER_ID writes the number of the new entry over the user's \
+               before it reads that",
+    },
+    Quirk {
+        id: 37,
+        provider: "tcp",
+        from: V1_20,
+        until: None,
+        defect: Defect::ProfileIncomplete,
+        text: "a profile lists all of libfabric's variables, and reading any but the number of \
+               unexpected messages follows a null pointer, as does fi_profile_close",
+    },
+    Quirk {
+        id: 43,
         provider: "tcp",
         from: V1_21,
         until: None,
@@ -322,7 +443,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "a counter that is opened for bytes counts operations",
     },
     Quirk {
-        id: 28,
+        id: 44,
         provider: "shm",
         from: V1_21,
         until: None,
@@ -330,7 +451,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "a counter that is opened for bytes counts operations",
     },
     Quirk {
-        id: 29,
+        id: 45,
         provider: "sm2",
         from: V1_21,
         until: None,
@@ -338,7 +459,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "a counter that is opened for bytes counts operations",
     },
     Quirk {
-        id: 30,
+        id: 46,
         provider: "ofi_rxm",
         from: V1_21,
         until: None,
@@ -346,7 +467,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "a counter that is opened for bytes counts operations",
     },
     Quirk {
-        id: 31,
+        id: 47,
         provider: "ofi_rxd",
         from: V1_21,
         until: None,
@@ -354,7 +475,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "a counter that is opened for bytes counts operations",
     },
     Quirk {
-        id: 32,
+        id: 48,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -362,7 +483,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "reads and writes that fail are counted as sends that failed",
     },
     Quirk {
-        id: 33,
+        id: 49,
         provider: "tcp",
         from: V1_17,
         until: None,
@@ -370,7 +491,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "operations that fail because their connection ends are not counted as failures",
     },
     Quirk {
-        id: 34,
+        id: 50,
         provider: "tcp",
         from: V1_17,
         until: None,
@@ -397,7 +518,10 @@ fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static
 /// The layers of a provider that may have a defect: the outermost one matches the receives, and counts.
 fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
     let skipped = match defect {
-        Defect::DirectedIgnored | Defect::FailuresUncounted => provider.matches(';').count(),
+        Defect::DirectedIgnored
+        | Defect::FailuresUncounted
+        | Defect::LastConnectionDangles
+        | Defect::InsertFollowsGone => provider.matches(';').count(),
         _ => 0,
     };
     provider.split(';').skip(skipped)
@@ -414,7 +538,9 @@ pub(crate) fn has_segments(provider: &str) -> bool {
 ///
 /// Measured for these; any other provider's buffers are leaked where they could not be drained.
 pub(crate) fn close_returns_memory(provider: &str) -> bool {
-    const MEASURED: &[&str] = &["tcp", "sockets", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd"];
+    const MEASURED: &[&str] =
+        // The last is the provider of this crate's own tests.
+        &["tcp", "sockets", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd", "ofitest"];
     provider.split(';').all(|layer| MEASURED.contains(&layer))
 }
 
@@ -445,6 +571,10 @@ mod tests {
         let hit = |p| quirk_on(p, Defect::DirectedIgnored, V2_0).map(|q| q.id);
         assert_eq!(hit("tcp"), Some(14));
         assert_eq!(hit("tcp;ofi_rxm"), None);
+        // What keeps a connection of rxm would be a message to who stands on it.
+        let dangles = |p| quirk_on(p, Defect::LastConnectionDangles, V2_0).map(|q| q.id);
+        assert_eq!(dangles("tcp;ofi_rxm"), Some(25));
+        assert_eq!(dangles("tcp;ofi_rxm;ofi_mrail"), None);
     }
 
     #[test]

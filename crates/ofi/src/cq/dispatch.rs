@@ -369,11 +369,13 @@ impl<T: Threading> Deferred<T> {
             // SAFETY: `push_orphan` took it from a slot that only this list owns.
             let slot = unsafe { Slot::<T>::from_context(context) };
             self.orphans = slot.next.load();
-            // SAFETY: `complete` called it an orphan; it is disposed of once, here.
+            // SAFETY: `complete` called it an orphan.
+            let keeps = unsafe { slot.keeps_message() };
+            // SAFETY: as above; it is disposed of once, here.
             guarded(&mut || unsafe { slot.dispose() });
             if !limbo {
                 // SAFETY: nobody else owns it, and its body is empty.
-                unsafe { Lane::home(slot) };
+                unsafe { peek::home_orphan(slot, keeps) };
             }
             // In limbo its entry may still come: `end_limbo` brings it home. The claim that calls
             // that is made after this, see `endpoint::close`.

@@ -8,15 +8,21 @@ use std::{
 
 use super::{
     Connectionless, Core, Counting, DIRECTED_MSG, Endpoint, Kind, Limits, SINGLE_READS,
-    SINGLE_SENDS, SINGLE_WRITES, counters::Counters, options::Options, own_name,
+    SINGLE_SENDS, SINGLE_WRITES,
+    control::set_level,
+    counters::Counters,
+    multicast::{self, Groups},
+    options::Options,
+    own_name,
 };
 use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
-    ErrorKind, EventQueue, Info, Result,
+    ErrorKind, EventQueue, Info, MrMode, OpFlags, Result,
     av::local,
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
+    mr::{BoundRegions, KeyKind},
     object::{Owned, refuse_fork},
     op::{lane::Lane, overflow::Overflow, tally::Tally},
     quirks::{Defect, quirk},
@@ -147,7 +153,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         }
         let mut counters = self.counters;
         let batches = counters.add_batches(&self.domain, &self.info, self.batches, self.trusted)?;
-        let (fid, info, injected) = Setup {
+        let setup = Setup {
             domain: &self.domain,
             info: &self.info,
             kind: K::TYPE,
@@ -155,9 +161,20 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             queues: &queues,
             counters: &counters,
             options: &self.options,
-        }
-        .open_for(handle, bind)?;
-        let limits = Limits::of(&info, self.batches);
+        };
+        let (fid, info, injected) = {
+            // Until it is enabled nobody may drive what it is bound to: most providers walk the endpoints
+            // that are bound to a queue, and look into what only an enabled one has. In the order in which
+            // closing takes these locks.
+            let mut ordered = [&*transmit.0.core, &*receive.0.core];
+            ordered.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            let one = std::ptr::eq(ordered[0], ordered[1]);
+            let _readers: Vec<_> =
+                ordered[usize::from(one)..].iter().map(|queue| queue.hold()).collect();
+            setup.open_for(handle, bind)?
+        };
+        let level = self.options.level.map_or(0, |level| level.flag().raw());
+        let limits = Limits::of(&info, domain.mr_mode, self.batches, level);
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
         let tallies: Vec<_> = batches
@@ -177,7 +194,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 av.0.attach(tally.lane_ptr());
             }
         }
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
+        let by_flag = limits.local_registration;
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, by_flag);
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);
@@ -196,6 +214,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             av: self.av.map(|av| av.0),
             counting: Box::new(Counting { counters: counters.into_cores(), tallies }),
             domain: Arc::clone(domain),
+            groups: None,
+            bound: BoundRegions::new(),
             connection: None,
             info,
         })
@@ -217,12 +237,18 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
-    pub fn enable(self) -> Result<Endpoint<K, T>> {
+    pub fn enable(mut self) -> Result<Endpoint<K, T>> {
         if self.av.is_none() {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        self.make(&mut None, |_| Ok(())).map(Endpoint::from_core)
+        let events = self.eq.take();
+        if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.0.core.fabric, self.fabric())) {
+            return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
+        }
+        let mut core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
+        core.groups = events.map(|eq| Groups::new(eq.0));
+        Ok(Endpoint::from_core(core))
     }
 }
 
@@ -266,11 +292,19 @@ impl<T: Threading> Setup<'_, T> {
             )
             .hint("ask for the endpoint type in the hints"));
         }
+        if self.info.tx().op_flags().contains(OpFlags::MULTICAST) {
+            // Every number of a peer would be taken for the address of a group, which is a pointer.
+            return Err(Error::invalid(NAME, "FI_MULTICAST among the info's op_flags")
+                .hint("send to a MulticastGroup: the flag goes with each message"));
+        }
         self.counters.check(domain, self.info)?;
+        crate::op::prefix::check(self.info)?;
         let provider = self.info.provider();
         if !provider.is_empty() && provider != self.domain.info().provider() {
             return Err(Error::invalid(NAME, "the info is of another provider"));
         }
+        // As for queues: reading a counter drives what is bound to it.
+        let _counters = self.counters.hold();
         // Until it is enabled, or closed again, nobody may insert or remove: shm walks the endpoints that are
         // bound to the vector then, and looks into what only an enabled one has.
         let _still = self.av.map(|av| av.0.hold());
@@ -320,6 +354,9 @@ impl<T: Threading> Setup<'_, T> {
             local::opened(&unsafe { own_name(fid.as_fid(), &info) }?);
         }
         self.options.apply(fid.as_ptr(), info.provider(), true)?;
+        if let Some(level) = self.options.level {
+            set_level(fid.as_ptr(), level)?;
+        }
         Ok((fid, info, injected))
     }
 }
@@ -405,8 +442,9 @@ fn with_modifiers(caps: u64) -> u64 {
 }
 
 impl Limits {
-    fn of(info: &Info, batches: BindFlags) -> Limits {
-        let mr_mode = info.domain().mr_mode();
+    /// `domain` is what the domain asks of registrations; the endpoint's info may say more.
+    fn of(info: &Info, domain: MrMode, batches: BindFlags, level: u64) -> Limits {
+        let mr_mode = domain | info.domain().mr_mode().taken_apart();
         Limits {
             caps: with_modifiers(info.caps().raw()) | directed_messages(info) | singles(batches),
             message: info.endpoint().max_msg_size(),
@@ -425,8 +463,15 @@ impl Limits {
                 format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
                 format => u64::MAX >> format.leading_zeros(),
             },
-            local_registration: mr_mode.contains(crate::MrMode::LOCAL),
+            prefix: crate::op::prefix::size(info) as u32,
+            local_registration: mr_mode.contains(MrMode::LOCAL),
+            device_registration: mr_mode.contains(MrMode::HMEM),
+            keys: match mr_mode.contains(MrMode::RAW) {
+                true => KeyKind::Mapped as u8,
+                false => KeyKind::Plain as u8,
+            },
             selective: !batches.is_empty(),
+            level,
         }
     }
 }

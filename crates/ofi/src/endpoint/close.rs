@@ -5,7 +5,8 @@
 //!    bound has passed.
 //! 3. If operations remain and the provider is known to crash now, endpoint, domain and buffers are
 //!    leaked and counted. Leaking is safe.
-//! 4. `fi_close`, once, with both queues' readers held off.
+//! 4. Regions that are bound to it are closed; then `fi_close`, once, with both queues' readers held
+//!    off.
 //! 5. Where a close is known to give memory back, what remained ends as `Closed` with its buffer;
 //!    its slots stay in limbo until the queues were seen empty, because every provider goes on
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
@@ -20,6 +21,7 @@ use super::Core;
 use crate::{
     Error, Result,
     av::local,
+    counter,
     cq::{Deferred, LimboClaim},
     object::{count_leaked_operations, forked, report},
     op::{
@@ -66,6 +68,9 @@ impl<T: Threading> Core<T> {
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
         };
         if left > 0 && crashes() {
+            return Err(self.leak(left));
+        }
+        if !self.leave_groups() {
             return Err(self.leak(left));
         }
         self.close_fid(queues, &closed, left)?;
@@ -137,6 +142,10 @@ impl<T: Threading> Core<T> {
         if !self.hang_up() {
             return Err(self.leak(left));
         }
+        // Before the endpoint (rule L3). Their memory is held by whoever has them.
+        if self.bound.close_all().is_err() {
+            return Err(self.leak(left));
+        }
         let mut after = Deferred::new();
         let mut taken = Vec::new();
         let mut limbo = Vec::new();
@@ -156,6 +165,8 @@ impl<T: Threading> Core<T> {
                 // SAFETY: both readers are held off.
                 unsafe { tally.sweep() };
             }
+            // Those of the tallies too: nobody reads them after the sweep.
+            let _counters = counter::hold(self.counting.counters.iter().map(|counter| &**counter));
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
                 let at = ordered.iter().position(receives).expect("one of them");
@@ -198,6 +209,10 @@ impl<T: Threading> Core<T> {
             for lane in limbo {
                 // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
                 let claim = Arc::new(unsafe { LimboClaim::new(lane) });
+                if quirks::quirk(self.info.provider(), Defect::EntriesComeLate).is_some() {
+                    // There is no telling when: the slots stay for good.
+                    std::mem::forget(Arc::clone(&claim));
+                }
                 for queue in queues {
                     queue.hold().claim(Arc::clone(&claim));
                 }
@@ -230,6 +245,7 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
         std::mem::forget(self.counting.counters.clone());
+        self.leak_groups();
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     BindFlags, Caps, Counter, Domain, Error, Info, Result,
-    counter::CounterCore,
+    counter::{self, CounterCore},
     domain::DomainCore,
     error::Needs,
     quirks::{Defect, counts_each_success, quirk},
@@ -105,6 +105,11 @@ impl<T: Threading> Counters<T> {
     /// What is to be bound, and the flags.
     pub(super) fn bindings(&self) -> impl Iterator<Item = (*mut ofi_sys::fid, u64)> + '_ {
         self.0.iter().map(|(counter, classes)| (counter.raw(), classes.raw()))
+    }
+
+    /// Keeps everybody from reading them. Taken after the readers of queues.
+    pub(super) fn hold(&self) -> Vec<counter::Held<'_, T>> {
+        counter::hold(self.0.iter().map(|(counter, _)| &**counter))
     }
 
     /// What the endpoint keeps open.

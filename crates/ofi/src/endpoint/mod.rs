@@ -21,26 +21,35 @@ use crate::{
     cq::CqOpen,
     domain::DomainCore,
     error::check,
+    mr::BoundRegions,
     object::{CloseError, Owned},
     op::{
-        Batch, Batched, Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane,
-        tally::Tally,
+        Batch, Batched, Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide,
+        lane::Lane, peek, tally::Tally,
     },
     threading::{Shared, Threading},
 };
 
 mod builder;
 mod close;
+mod control;
 mod counters;
+mod efa;
 mod hangup;
+mod multicast;
+mod offload;
 mod options;
 mod raw;
 mod remote;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
+pub use multicast::{Destination, MulticastGroup, MulticastJoin, MulticastJoinError};
+pub use offload::{Offload, OffloadReport};
 pub use options::HmemP2p;
 pub use raw::{RawEndpoint, RawEndpointBuilder};
+
+use multicast::sealed::Route;
 
 /// The kind of an endpoint: the first type parameter. Sealed.
 #[doc(alias = "fi_ep_type")]
@@ -124,6 +133,10 @@ pub(crate) struct Core<T: Threading> {
     av: Option<Arc<AvCore<T>>>,
     pub(crate) counting: Box<Counting<T>>,
     domain: Arc<DomainCore<T>>,
+    /// Of an endpoint that has an event queue for them.
+    groups: Option<Box<multicast::Groups<T>>>,
+    /// Closed before it is.
+    bound: Arc<BoundRegions<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
     pub(crate) info: Info,
@@ -157,10 +170,18 @@ pub(crate) struct Limits {
     pub(crate) data_bytes: usize,
     /// Bits of a tag that the provider matches.
     pub(crate) tag_bits: u64,
+    /// Room that the provider needs before each message (FI_MSG_PREFIX, rule B10).
+    pub(crate) prefix: u32,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
     /// Only what asks for an entry has one (FI_SELECTIVE_COMPLETION).
     pub(crate) selective: bool,
+    /// What operations of such an endpoint mean that do not say it themselves: a flag, or 0.
+    pub(crate) level: u64,
+    /// Every buffer on a device must (FI_MR_HMEM, rule M12).
+    pub(crate) device_registration: bool,
+    /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
+    pub(crate) keys: u8,
 }
 
 impl Limits {
@@ -190,6 +211,20 @@ impl<T: Threading> Core<T> {
         Arc::as_ptr(&self.domain).cast()
     }
 
+    pub(crate) fn domain_core(&self) -> &Arc<DomainCore<T>> {
+        &self.domain
+    }
+
+    /// What tells regions that are bound to it from others.
+    #[inline]
+    pub(crate) fn scope(&self) -> *const () {
+        Arc::as_ptr(&self.bound).cast()
+    }
+
+    pub(crate) fn bound(&self) -> &Arc<BoundRegions<T>> {
+        &self.bound
+    }
+
     /// Whether an address is in this endpoint's vector.
     #[inline]
     pub(crate) fn knows(&self, address: Address) -> bool {
@@ -200,14 +235,7 @@ impl<T: Threading> Core<T> {
 
 impl<T: Threading> Core<T> {
     pub(crate) fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
-        let verb = RecvVerb {
-            from: ofi_sys::FI_ADDR_UNSPEC,
-            tag: 0,
-            ignore: 0,
-            tagged: Wide::No,
-            directed: Wide::No,
-        };
-        RecvOp::new(self, verb, buffer, None)
+        RecvOp::new(self, RecvVerb::ANY, buffer, None)
     }
 
     pub(crate) fn name(&self) -> Result<FabricAddress> {
@@ -229,6 +257,15 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     #[doc(alias = "fi_recvmsg")]
     pub fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
         self.core.recv(buffer)
+    }
+
+    /// A look whether a tagged message has arrived that no receive waits for, to be awaited or waited
+    /// for; with [`claim`](PeekOp::claim) it is kept for the caller.
+    ///
+    /// Needs `FI_TAGGED`.
+    #[doc(alias = "fi_trecvmsg")]
+    pub fn peek(&self) -> PeekOp<'_, T> {
+        peek::peek(&self.core)
     }
 
     /// The endpoint's own address, for peers to insert.
@@ -305,12 +342,21 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
 }
 
 impl<K: Connectionless, T: Threading> Endpoint<K, T> {
-    /// A message to a peer of the endpoint's address vector. Inert until posted or awaited.
+    /// A message to a peer of the endpoint's address vector, or to all of a [`MulticastGroup`] that
+    /// the endpoint has joined. Inert until posted or awaited.
     #[doc(alias = "fi_send")]
     #[doc(alias = "fi_sendv")]
     #[doc(alias = "fi_sendmsg")]
-    pub fn send<B>(&self, buffer: B, to: Address) -> SendOp<'_, B, T> {
-        SendOp::new(&self.core, SendVerb::to(to.raw()), buffer, Some(to))
+    #[doc(alias = "FI_MULTICAST")]
+    pub fn send<'a, B>(&'a self, buffer: B, to: impl Destination<'a, T>) -> SendOp<'a, B, T> {
+        let Route { raw, flags, to, fault } =
+            to.route(Arc::as_ptr(&self.core).cast(), self.core.vector);
+        let verb = SendVerb { flags, ..SendVerb::to(raw) };
+        let mut operation = SendOp::new(&self.core, verb, buffer, Some(to));
+        if let Some(fault) = fault {
+            operation.fault(fault);
+        }
+        operation
     }
 }
 

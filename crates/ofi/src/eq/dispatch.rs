@@ -185,6 +185,10 @@ impl<T: Threading> EqCore<T> {
             }
             (EventKind::Connected, Some(Mailbox::Link(link))) => link.connected(data, woken),
             (EventKind::Shutdown, Some(Mailbox::Link(link))) => link.shut_down(woken),
+            (EventKind::Joined, Some(Mailbox::Link(link))) => match failed_join(reader, length) {
+                Some(error) => link.failed(error, Vec::new(), woken),
+                None => link.connected(Vec::new(), woken),
+            },
             (_, Some(Mailbox::Closed)) => {}
             _ => self.keep(Event { kind, error: None, data }),
         }
@@ -287,6 +291,18 @@ impl<T: Threading> EqCore<T> {
     }
 }
 
+/// The failure that an event about a join tells of. udp makes no error event of it: it is longer than
+/// others, and has the errno with the wrong sign (quirk 30).
+fn failed_join(reader: &Reader, length: usize) -> Option<Error> {
+    if length < size_of::<fi_eq_err_entry>() {
+        return None;
+    }
+    // SAFETY: the buffer was all initialised, is as aligned as any event and longer than this.
+    let errno = unsafe { (*reader.buffer.as_ptr().cast::<fi_eq_err_entry>()).err };
+    let errno = Errno::from_raw(errno.wrapping_abs());
+    (errno.raw() != 0).then(|| Error::from_errno(errno, "fi_join").posted())
+}
+
 /// Takes over the info of a connection request, and its handle out of it: a copy of the info must
 /// not carry the handle, which can be used once (rules C1, D5).
 ///
@@ -301,4 +317,24 @@ unsafe fn arrival(info: *mut ofi_sys::fi_info, data: Vec<u8>) -> Option<Arrival>
         (Info::from_raw(entry), handle)
     };
     Some(Arrival { info, handle: Handle(NonNull::new(handle)?), data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_join_is_told_by_its_length() {
+        let mut reader = Reader::new();
+        let length = size_of::<fi_eq_err_entry>();
+        assert!(failed_join(&reader, length).is_none());
+        // SAFETY: the buffer is longer than the entry, and as aligned.
+        unsafe {
+            (*reader.buffer.as_mut_ptr().cast::<fi_eq_err_entry>()).err = -ofi_sys::FI_ENODEV
+        };
+        let error = failed_join(&reader, length).unwrap();
+        assert_eq!(error.errno(), Some(Errno::ENODEV));
+        // What is behind a shorter event is none of its.
+        assert!(failed_join(&reader, size_of::<ofi_sys::fi_eq_entry>()).is_none());
+    }
 }

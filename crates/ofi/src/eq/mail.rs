@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Info, cm::Refused};
 /// The mailbox of an object that is bound to an event queue.
 #[derive(Clone)]
 pub(crate) enum Mailbox {
-    /// An endpoint's.
+    /// An endpoint's, or a multicast group's.
     Link(Arc<Link>),
     /// A passive endpoint's.
     Door(Arc<Door>),
@@ -22,7 +22,7 @@ pub(crate) enum Mailbox {
     Closed,
 }
 
-/// What became of a connection.
+/// What became of a connection, or of joining a group.
 #[derive(Default)]
 pub(crate) struct Link(Mutex<LinkState>);
 
@@ -47,7 +47,7 @@ pub(crate) enum Answer {
 }
 
 impl Link {
-    /// FI_CONNECTED.
+    /// FI_CONNECTED, FI_JOIN_COMPLETE.
     pub(super) fn connected(&self, data: Vec<u8>, woken: &mut Vec<Waker>) {
         let mut state = lock(&self.0);
         state.settle(Answer::Connected(data));

@@ -15,11 +15,11 @@ use ofi_sys::{fi_ioc, fid_ep};
 use super::{
     Memory, Operation, Outcome, Uses, Verb,
     inject::Injects,
-    options::{Flagged, told},
+    options::{Flagged, told, with},
 };
 use crate::{
     Access, AtomicOp, Datatype, Error, ErrorKind, RemoteSlice, Result,
-    buf::{Buf, BufMut, Segments},
+    buf::{Buf, BufMut, Place, Segments},
     endpoint::{Core, SINGLE_READS, SINGLE_WRITES},
     error::Needs,
     quirks::{Defect, quirk},
@@ -71,6 +71,8 @@ struct Action {
     /// Bytes of the target.
     len: usize,
     rights: Access,
+    /// What its key is: a bit of `KeyKind`.
+    keys: u64,
     kind: (Datatype, AtomicOp),
     /// The most elements of one operation.
     limit: usize,
@@ -144,13 +146,14 @@ impl Action {
         target: RemoteSlice,
         (datatype, op): (Datatype, AtomicOp),
     ) -> Action {
-        let RemoteSlice { addr, len, key, rights } = target;
+        let RemoteSlice { addr, len, key, rights, kind } = target;
         let size = datatype.size().unwrap_or(1);
         Action {
             peer,
             target: ofi_sys::fi_rma_ioc { addr, count: len / size, key },
             len,
             rights,
+            keys: kind as u64,
             kind: (datatype, op),
             limit: core.atomic_limit(form, datatype, op),
             flags: 0,
@@ -319,8 +322,20 @@ macro_rules! verbs {
                 ofi_sys::FI_ATOMIC | $class
             }
 
-            fn add_flags(&mut self, flags: u64) {
-                self.0.flags |= flags;
+            fn add_flags(&mut self, flags: u64, level: u64) {
+                self.0.flags = with(self.0.flags, flags, level);
+            }
+
+            #[inline]
+            fn keys(&self) -> u64 {
+                self.0.keys
+            }
+
+            fn change_keys(
+                &mut self,
+                change: &mut dyn FnMut(&mut u64) -> Result<()>,
+            ) -> Result<()> {
+                change(&mut self.0.target.key)
             }
 
             fn fits(&self, list: &Segments, _: usize) -> Result<()> {
@@ -489,6 +504,11 @@ impl<B: Buf> Uses<B> for AtomicVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
     }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
+    }
 }
 
 impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
@@ -499,6 +519,12 @@ impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
         list.want(Access::READ);
         result.segments_mut(list);
         list.parts(2);
+    }
+
+    #[inline]
+    fn moved((operand, result): &mut (A, R), to: Place) {
+        operand.moved(to);
+        result.moved(to);
     }
 }
 
@@ -512,5 +538,12 @@ impl<A: Buf, C: Buf, R: BufMut> Uses<(A, C, R)> for CompareVerb {
         list.want(Access::READ);
         result.segments_mut(list);
         list.parts(3);
+    }
+
+    #[inline]
+    fn moved((operand, compare, result): &mut (A, C, R), to: Place) {
+        operand.moved(to);
+        compare.moved(to);
+        result.moved(to);
     }
 }

@@ -19,8 +19,9 @@ use super::{
     tally::{Standing, Tally},
 };
 use crate::{
-    Address, BindFlags, Error, ErrorKind, Result,
+    Address, BindFlags, Error, ErrorKind, Place, Result,
     endpoint::{Core, SINGLE},
+    mr::KeyKind,
     object::forked,
     threading::{Accepts, Shared, Threading, Word},
     wait::{self, Source},
@@ -143,7 +144,7 @@ impl<V: Batched, B: 'static, T: Threading> Batch<V, B, T> {
         if let Some(fault) = fault {
             return Err(Failed::back(fault, buffer));
         }
-        verb.add_flags(QUIET);
+        verb.add_flags(QUIET, core.limits.level);
         self.start(core, verb, buffer, to)
     }
 
@@ -165,7 +166,7 @@ impl<V: Batched, B: 'static, T: Threading> Batch<V, B, T> {
         if let Some(fault) = fault {
             return Err(Failed::back(fault, buffer));
         }
-        verb.add_flags(QUIET);
+        verb.add_flags(QUIET, core.limits.level);
         let mut result = self.start(core, verb, buffer, to);
         if result.as_ref().is_err_and(|failed| failed.error.is_busy()) {
             let queue = Arc::clone(self.tally.queue());
@@ -190,7 +191,7 @@ impl<V: Batched, B: 'static, T: Threading> Batch<V, B, T> {
     fn start(
         &mut self,
         core: &Core<T>,
-        verb: V,
+        mut verb: V,
         buffer: B,
         to: Option<Address>,
     ) -> Result<(), Failed<B>>
@@ -211,11 +212,17 @@ impl<V: Batched, B: 'static, T: Threading> Batch<V, B, T> {
         if let Err(error) = post::check(core, core.limits.caps | SINGLE, verb, &laid.list, to) {
             return Err(laid.lift(error));
         }
+        let mapped = verb.keys() == KeyKind::Mapped as u64;
+        if mapped {
+            if let Err(error) = laid.map_keys(core, &mut verb) {
+                return Err(laid.lift(error));
+            }
+        }
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed. The slot is
         // of its lane, and the half of the `Op` that is forgotten is the chain's.
         unsafe {
             self.tally.post(&mut self.chain, || {
-                let op = ManuallyDrop::new(laid.launch(verb, to, false)?);
+                let op = ManuallyDrop::new(laid.launch(verb, to, false, mapped)?);
                 Ok(op.slot)
             })
         }
@@ -358,7 +365,7 @@ unsafe impl<V: Batched, B: Send> Send for Ended<V, B, Shared> {}
 // SAFETY: `&Ended` allows only `len`.
 unsafe impl<V: Batched, B: Send> Sync for Ended<V, B, Shared> {}
 
-impl<V: Batched, B: 'static, T: Threading> Ended<V, B, T> {
+impl<V: Batched + Uses<B>, B: 'static, T: Threading> Ended<V, B, T> {
     /// All buffers, if no operation failed.
     ///
     /// # Errors
@@ -369,12 +376,13 @@ impl<V: Batched, B: 'static, T: Threading> Ended<V, B, T> {
     }
 }
 
-impl<V: Batched, B: 'static, T: Threading> Iterator for Ended<V, B, T> {
+impl<V: Batched + Uses<B>, B: 'static, T: Threading> Iterator for Ended<V, B, T> {
     type Item = Result<B, Failed<B>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // SAFETY: it has ended, and only a `Batch` of `B` filled it.
-        let (buffer, error, _) = unsafe { self.chain.take::<B>() }?;
+        let (mut buffer, error, _) = unsafe { self.chain.take::<B>() }?;
+        V::moved(&mut buffer, Place::Caller);
         Some(match error {
             None => Ok(buffer),
             Some(error) => Err(Failed::back(error, buffer)),
@@ -386,7 +394,7 @@ impl<V: Batched, B: 'static, T: Threading> Iterator for Ended<V, B, T> {
     }
 }
 
-impl<V: Batched, B: 'static, T: Threading> ExactSizeIterator for Ended<V, B, T> {}
+impl<V: Batched + Uses<B>, B: 'static, T: Threading> ExactSizeIterator for Ended<V, B, T> {}
 
 impl<V: Batched, B, T: Threading> Drop for Ended<V, B, T> {
     fn drop(&mut self) {

@@ -80,6 +80,17 @@ impl<T: Threading> Chain<T> {
         }
     }
 
+    /// Tells every buffer that nothing will end its operation. The slots stay away for good.
+    pub(super) fn lose(mut self) {
+        while let Some(slot) = self.pop() {
+            // SAFETY: the chain's half keeps the slot, and the buffer in it is the chain's until it is
+            // given up, which it never is: the completer touches the outcome alone.
+            unsafe { slot.as_ref() }.body(Part::Buffer, |b| unsafe {
+                ((*b).table.lose_buffer)(&raw mut (*b).buffer);
+            });
+        }
+    }
+
     /// Drops every buffer, brings the slots home. A panic in one drop loses none of the others.
     ///
     /// # Safety

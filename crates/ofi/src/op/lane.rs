@@ -13,7 +13,7 @@ use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::{
     overflow::Overflow,
-    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, QUEUED, Slot},
+    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, Part, QUEUED, Slot},
 };
 use crate::{
     Errno, Error,
@@ -39,6 +39,8 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) receive: Arc<CqCore<T>>,
     /// What goes behind the memory of every receive, where short ones never end.
     pub(crate) overflow: Option<&'static Overflow>,
+    /// Whether a claimed message is let go of by `FI_DISCARD`.
+    pub(crate) discards_by_flag: bool,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
     /// against ABA in the high half. 0 if there is none.
     free: T::Word,
@@ -76,8 +78,9 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
+        discards_by_flag: bool,
     ) -> NonNull<Lane<T>> {
-        Lane::leak(fid, transmit, receive, overflow, false)
+        Lane::leak(fid, transmit, receive, overflow, discards_by_flag, false)
     }
 
     /// A lane for operations that succeed without an entry.
@@ -86,7 +89,7 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
     ) -> NonNull<Lane<T>> {
-        Lane::leak(fid, transmit, receive, None, true)
+        Lane::leak(fid, transmit, receive, None, true, true)
     }
 
     fn leak(
@@ -94,6 +97,7 @@ impl<T: Threading> Lane<T> {
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
         overflow: Option<&'static Overflow>,
+        discards_by_flag: bool,
         batched: bool,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
@@ -101,6 +105,7 @@ impl<T: Threading> Lane<T> {
             transmit,
             receive,
             overflow,
+            discards_by_flag,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
@@ -331,6 +336,12 @@ impl<T: Threading> Lane<T> {
         crate::error::check(status as i64, "fi_cancel").map(drop)
     }
 
+    /// Runs `f` if the endpoint is open, which holds off its close.
+    pub(crate) fn while_open<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let open = self.open.lock();
+        open.then(f)
+    }
+
     /// From here on nothing is cancelled, retried or posted: the fid is about to close.
     pub(crate) fn shut(&self) {
         *self.open.lock() = false;
@@ -352,7 +363,7 @@ impl<T: Threading> Lane<T> {
         let mut backlog = self.backlog.lock();
         // Under the lock: `retry` clears the bit of a slot that may have come home meanwhile. Until
         // here the slot is marked as if it were posted, so that it names its address.
-        slot.state.store(QUEUED | OP | slot.state.load() & EXTRA);
+        slot.state.store(QUEUED | slot.state.load() & (OP | EXTRA));
         let post = NonNull::from(slot);
         match backlog.iter_mut().find(|w| w.class == class) {
             Some(waiting) => waiting.posts.push_back(post),
@@ -468,11 +479,22 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn give_up(&self, queues: &[&CqCore<T>]) {
         self.lost.store(1);
         let mut after = Deferred::new();
-        for queue in queues {
-            // Keeps completers away: taking a waker is theirs otherwise.
-            let _reader = queue.hold();
+        {
+            // Keeps completers away: wakers and orphans are theirs otherwise. In the order of their
+            // addresses, as whoever closes an endpoint holds them.
+            let mut queues = queues.to_vec();
+            queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            queues.dedup_by_key(|queue| std::ptr::from_ref(*queue));
+            let _readers: Vec<_> = queues.iter().map(|queue| queue.hold()).collect();
             for slot in self.slots() {
                 slot.wake(&mut after);
+                if slot.state.load() & (PROVIDER | OP | DONE) == PROVIDER {
+                    // SAFETY: nobody else has an orphan now, and its buffer is in it. One with an
+                    // `Op` is told by that, when it goes or gives up.
+                    slot.body(Part::Buffer, |b| unsafe {
+                        ((*b).table.lose_buffer)(&raw mut (*b).buffer);
+                    });
+                }
             }
         }
         after.run();

@@ -8,7 +8,7 @@
 //! some number has ended, and buffers come back by that alone.
 //!
 //! Failures are counted by their entries and not by the counter, because providers count them in another
-//! class (quirks 32 and 33) or not at all; an entry names its slot. So when a slot is given up its
+//! class (quirks 48 and 49) or not at all; an entry names its slot. So when a slot is given up its
 //! entry, if it was to have one, has been read.
 //!
 //! # Safety
@@ -215,7 +215,11 @@ impl<T: Threading> Tally<T> {
         let mut ledger = self.ledger.lock();
         match self.stands(&mut ledger, &chain) {
             Standing::Ended => Some(chain),
-            Standing::Lost => None,
+            Standing::Lost => {
+                drop(ledger);
+                chain.lose();
+                None
+            }
             Standing::InFlight => {
                 ledger.left.push(chain);
                 self.queue.backlogged.fetch_add(1);
@@ -349,6 +353,8 @@ impl<T: Threading> Tally<T> {
             if clean || chain.upto <= self.ledger.lock().ended {
                 // SAFETY: it has ended.
                 unsafe { chain.discard() };
+            } else {
+                chain.lose();
             }
         }
         after.run();

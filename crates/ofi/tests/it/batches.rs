@@ -671,7 +671,7 @@ fn failed_operations_are_told<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     for n in 0..4 {
         let buffer = message(n, 64);
         pointers.push(buffer.as_ptr());
-        let write = p.a.write(buffer, p.to_b, remote);
+        let write = p.a.write(buffer, p.to_b, &remote);
         if let Err(failed) = batch.post_wait(write.level(CompletionLevel::Delivery), MOMENT) {
             // The connection may be gone by now.
             assert!(failed.buf.into_buffer().is_some());

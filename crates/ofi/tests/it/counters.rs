@@ -23,8 +23,8 @@ pub fn register(list: &mut List) {
         peers_are_counted
         failures_by_class
         bytes_or_not_at_all
-        quirk_27_bytes_not_counted
-        quirk_34_peers_uncounted
+        quirk_43_bytes_not_counted
+        quirk_50_peers_uncounted
     );
 }
 
@@ -298,10 +298,10 @@ fn every_class_is_counted_by_itself<K: Connectionless, T: Mode>(t: &Target) -> V
         receive.wait(LIMIT)?;
         sent += 2;
         a.are(&rig, &[sent, 0, read, written]);
-        a.ep.write(vec![2; len], b.name, remote).level(CompletionLevel::Delivery).wait(LIMIT)?;
+        a.ep.write(vec![2; len], b.name, &remote).level(CompletionLevel::Delivery).wait(LIMIT)?;
         written += 1;
         a.are(&rig, &[sent, 0, read, written]);
-        a.ep.read(vec![0; len], b.name, remote).wait(LIMIT)?;
+        a.ep.read(vec![0; len], b.name, &remote).wait(LIMIT)?;
         read += 1;
         a.are(&rig, &[sent, 0, read, written]);
         b.are(&rig, &[0, sent, 0, 0]);
@@ -310,7 +310,7 @@ fn every_class_is_counted_by_itself<K: Connectionless, T: Mode>(t: &Target) -> V
     progress_until(&rig.cq, "room", || a.ep.send([3; 8], b.name).inject().is_ok());
     receive.wait(LIMIT)?;
     sent += 1;
-    progress_until(&rig.cq, "room", || a.ep.write([3; 8], b.name, remote).inject().is_ok());
+    progress_until(&rig.cq, "room", || a.ep.write([3; 8], b.name, &remote).inject().is_ok());
     written += 1;
     a.are(&rig, &[sent, 0, read, written]);
     b.are(&rig, &[0, sent, 0, 0]);
@@ -333,22 +333,22 @@ fn peers_are_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let remote = region.remote();
     for (n, len) in [8, 5_000, 70_000].into_iter().enumerate() {
         let n = n as u64;
-        let write = a.ep.write(vec![2; len], b.name, remote);
+        let write = a.ep.write(vec![2; len], b.name, &remote);
         write.level(CompletionLevel::Delivery).wait(LIMIT)?;
         b.are(&rig, &[0, 0, 0, 0, n, n + 1]);
-        a.ep.read(vec![0; len], b.name, remote).wait(LIMIT)?;
+        a.ep.read(vec![0; len], b.name, &remote).wait(LIMIT)?;
         b.are(&rig, &[0, 0, 0, 0, n + 1, n + 1]);
         a.are(&rig, &[0, 0, n + 1, n + 1, 0, 0]);
     }
     // Somebody who waits for them drives what it waits for.
     let peers = &b.counters[5];
-    let write = a.ep.write(vec![2; 64], b.name, remote).post()?;
+    let write = a.ep.write(vec![2; 64], b.name, &remote).post()?;
     assert!(peers.wait(4, LIMIT)?);
     write.wait(LIMIT)?;
     Ok(())
 }
 
-/// Defects 32 and 33: a failed write is never a success; some providers count it as a failed write, some
+/// Defects 48 and 49: a failed write is never a success; some providers count it as a failed write, some
 /// as something else, some not.
 // rule: W14
 fn failures_by_class<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
@@ -356,9 +356,9 @@ fn failures_by_class<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let (a, b) = (Classes::<K, T>::open(&rig, 4)?, Classes::<K, T>::open(&rig, 4)?);
     let region = exposed(&rig, 64)?;
     let remote = region.remote();
-    a.ep.write(vec![2; 64], b.name, remote).level(CompletionLevel::Delivery).wait(LIMIT)?;
+    a.ep.write(vec![2; 64], b.name, &remote).level(CompletionLevel::Delivery).wait(LIMIT)?;
     region.close()?;
-    let write = a.ep.write(vec![2; 64], b.name, remote).level(CompletionLevel::Delivery);
+    let write = a.ep.write(vec![2; 64], b.name, &remote).level(CompletionLevel::Delivery);
     let failed = match write.wait(Duration::from_millis(500)) {
         Err(ofi::WaitError::Failed(failed)) => failed,
         // It is said to have worked, or nothing is ever heard of it.
@@ -480,8 +480,8 @@ fn words() -> *mut std::ffi::c_void {
     vec![0_u64; 8].leak().as_mut_ptr().cast()
 }
 
-/// Defects 27 to 31: a counter that is opened for bytes counts operations.
-fn quirk_27_bytes_not_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defects 43 to 47: a counter that is opened for bytes counts operations.
+fn quirk_43_bytes_not_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let known = quirk(&t.provider, Defect::BytesNotCounted).is_some();
     if ofi::version() < Version::new(1, 21) {
         assert!(!known);
@@ -506,8 +506,8 @@ fn quirk_27_bytes_not_counted<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     Ok(())
 }
 
-/// Defect 34: of what peers do only writes with data are counted.
-fn quirk_34_peers_uncounted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 50: of what peers do only writes with data are counted.
+fn quirk_50_peers_uncounted<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let known = quirk(&t.provider, Defect::PeersUncounted).is_some();
     let rig = Rig::<T>::open(t, Caps::MSG | Caps::RMA | Caps::RMA_EVENT)?;
     let region = exposed(&rig, 64)?;

@@ -279,4 +279,6 @@ impl<const RECEIVES: bool> Uses<Token> for Numbered<RECEIVES> {
     fn list(buffer: &mut Token, list: &mut Segments) {
         list.push(Arc::as_ptr(&buffer.0).cast_mut().cast(), 1);
     }
+
+    fn moved(_: &mut Token, _: crate::Place) {}
 }

@@ -65,8 +65,8 @@ pub(super) struct Unsupported {
 pub struct Target {
     pub provider: String,
     pub kind: EndpointType,
-    threading: &'static str,
-    hints: Vec<(String, String)>,
+    pub(super) threading: &'static str,
+    pub(super) hints: Vec<(String, String)>,
 }
 
 impl Target {
@@ -219,7 +219,7 @@ impl Matrix {
         let known = UNSUPPORTED.iter().find(|known| {
             let (from, until) = known.versions;
             known.case == case
-                && full.starts_with(&format!("{case}::{}::", known.target))
+                && format!("{full}::").starts_with(&format!("{case}::{}::", known.target))
                 && from <= running
                 && until.is_none_or(|until| running < until)
         });

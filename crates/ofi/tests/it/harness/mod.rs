@@ -5,14 +5,18 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod matrix;
+mod network;
 mod peer;
 mod poison;
 mod process;
+mod provider;
 mod rig;
 
 pub use matrix::{Kinds, Target};
+pub use network::{own_network, share_ports};
 pub use peer::{Parent, Peer};
 pub use process::{Detector, detector, rerun};
+pub use provider::Probe;
 pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, progress_until};
 
 use crate::harness::matrix::{Matrix, UNSUPPORTED};
@@ -47,6 +51,8 @@ pub struct Case {
     seconds: u64,
     env: &'static [(&'static str, &'static str)],
     bare: bool,
+    /// On the provider for tests alone.
+    provided: bool,
 }
 
 /// All cases.
@@ -75,7 +81,43 @@ impl List {
             seconds: SECONDS,
             env: &[],
             bare: false,
+            provided: false,
         });
+    }
+
+    /// Makes a case of the provider for tests, with what that is told: pairs for the environment.
+    pub fn provided(
+        &mut self,
+        module: &str,
+        name: &str,
+        threading: &'static str,
+        env: &[(&str, &str)],
+        body: Body,
+    ) {
+        self.push(module, name, Kinds::NONE, threading, body);
+        let case = self.0.last_mut().expect("just made");
+        case.provided = true;
+        case.env = leaked(env);
+    }
+
+    /// Makes cases of the provider for tests out of those there are for reliable datagrams whose names
+    /// begin so (`module::`, `module::case`).
+    pub fn provided_again(
+        &mut self,
+        module: &str,
+        name: &str,
+        env: &[(&str, &str)],
+        wanted: impl Fn(&str) -> bool,
+    ) {
+        let found = self.0.iter().filter(|case| case.kinds == Kinds::RDM && wanted(&case.name));
+        let found: Vec<_> = found
+            .map(|case| (case.name.clone(), case.threading, case.seconds, case.env, case.body))
+            .collect();
+        for (case, threading, seconds, old, body) in found {
+            let name = format!("{name}::{case}");
+            self.provided(module, &name, threading, &[old, env].concat(), body);
+            self.0.last_mut().expect("just made").seconds = seconds;
+        }
     }
 
     /// Changes the cases of this name (`module::case`): their time limit.
@@ -105,6 +147,12 @@ impl List {
         assert!(cases.peek().is_some(), "no case {name}");
         cases.for_each(change);
     }
+}
+
+/// Cases are made once, and live as long as the process.
+fn leaked(env: &[(&str, &str)]) -> &'static [(&'static str, &'static str)] {
+    let leak = |text: &str| -> &'static str { text.to_owned().leak() };
+    env.iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak()
 }
 
 /// Registers cases: functions `fn case(t: &Target) -> Verdict`, generic as the first word says.
@@ -177,10 +225,15 @@ pub fn main(list: List) -> ExitCode {
             continue;
         }
         let known = matrix.known_unsupported(&case.name, &name);
-        let (seconds, env, bare) = (case.seconds, case.env, case.bare);
+        let (seconds, env, bare, provided) = (case.seconds, case.env, case.bare, case.provided);
         let run = name.clone();
         trials.push(Trial::ignorable_test(name, move || {
-            judge(process::run(&run, seconds, env, bare), known)
+            let mut env = env.to_vec();
+            if provided {
+                let directory = provider::directory()?.to_str().ok_or("its path is no text")?;
+                env.push((provider::PATH, directory));
+            }
+            judge(process::run(&run, seconds, &env, bare), known)
         }));
     }
     let mut arguments = Arguments::from_args();
@@ -197,11 +250,19 @@ pub fn main(list: List) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+/// The full name of the case that this process runs.
+pub fn wanted_case() -> String {
+    process::wanted().expect("only a case asks")
+}
+
 /// Every case on every target it is for: its full name.
 fn expand<'a>(list: &'a List, matrix: &'a Matrix) -> Vec<(String, &'a Case, Target)> {
     let mut all = Vec::new();
     for case in &list.0 {
-        if case.kinds == Kinds::NONE {
+        if case.provided {
+            let target = Target::of_tests(case.threading);
+            all.push((format!("{}::{target}", case.name), case, target));
+        } else if case.kinds == Kinds::NONE {
             all.push((case.name.clone(), case, Target::none()));
         }
         for target in matrix.targets(case.kinds, case.threading) {

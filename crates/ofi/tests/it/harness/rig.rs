@@ -31,6 +31,7 @@ pub trait Mode:
     + Accepts<[Vec<u8>; 2]>
     + Accepts<Vec<Vec<u8>>>
     + Accepts<Tracked>
+    + Accepts<()>
 {
 }
 
