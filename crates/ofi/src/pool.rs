@@ -29,6 +29,7 @@ mod ledger;
 mod models;
 mod piece;
 mod slab;
+mod span;
 mod take;
 mod todo;
 mod usage;

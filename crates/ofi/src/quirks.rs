@@ -420,7 +420,7 @@ pub const QUIRKS: &[Quirk] = &[
         id: 36,
         provider: "shm",
         from: V1_17,
-        until: Some(V2_0),
+        until: Some(V1_18),
         defect: Defect::UserIdLost,
         text: "fi_av_insert with FI_AV_USER_ID writes the number of the new entry over the user's \
                before it reads that",

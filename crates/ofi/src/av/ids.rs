@@ -34,13 +34,16 @@ impl Ids {
         const INSERT: Ids = Ids::Insert { most: (1 << 20) - 1 };
         const CALLED_SINCE: Version = Version::new(1, 20);
         const RXM_SINCE: Version = Version::new(2, 6);
+        /// Before, it was not looked at.
+        const SHM_SINCE: Version = Version::new(2, 0);
         let provider = info.provider();
         if let Some(quirk) = quirk(provider, Defect::UserIdLost) {
             return Err(Error::unsupported(NAME, NO_IDS)
                 .detail(format!("{} (defect #{})", quirk.text, quirk.id)));
         }
         match provider.rsplit(';').next().unwrap_or_default() {
-            "shm" | "sm2" => Ok(INSERT),
+            "shm" | "sm2" if version() >= SHM_SINCE => Ok(INSERT),
+            "shm" => Err(Error::unsupported(NAME, Needs::Version(SHM_SINCE))),
             "ofi_rxm" if version() >= RXM_SINCE => Ok(INSERT),
             "ofi_rxm" => Err(Error::unsupported(NAME, Needs::Version(RXM_SINCE))),
             // They refuse the flag, or take and forget it.

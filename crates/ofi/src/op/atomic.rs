@@ -354,7 +354,7 @@ macro_rules! verbs {
             }
 
             #[inline]
-            fn note(&self, _: usize) {}
+            fn note(&self, _: &Segments) {}
 
             #[inline]
             fn finish((): (), _: &Outcome) -> Applied {

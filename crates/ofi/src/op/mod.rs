@@ -169,13 +169,8 @@ pub(crate) mod sealed {
             memory: Memory,
             context: *mut std::ffi::c_void,
         ) -> isize;
-        /// What `finish` will need to know of the arguments, and of the bytes that were offered.
-        fn note(&self, posted: usize) -> Self::Note;
-        /// The same, of the list of all bytes that were offered.
-        #[inline]
-        fn note_list(&self, list: &Segments) -> Self::Note {
-            self.note(list.total())
-        }
+        /// What `finish` will need to know of the arguments, and of the memory that was offered.
+        fn note(&self, list: &Segments) -> Self::Note;
         /// Bytes of the message that did not fit in the buffer.
         #[inline]
         fn excess(_: Self::Note, _: &Outcome) -> usize {
@@ -444,6 +439,16 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
         Poll::Ready(Ok(self.hand_over()))
     }
 
+    /// The result of what [`poll_done`](Self::poll_done) said.
+    #[inline(always)]
+    fn end(ended: Result<Self, Failed<B>>) -> Result<(V::Output, B), Failed<B>> {
+        match ended.map(Op::reap) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(op)) => op.finish(),
+            Err(failed) => Err(failed),
+        }
+    }
+
     /// Leaves a waker for the completer. `true` if the operation has ended meanwhile.
     #[inline(never)]
     fn leave_waker(&self, waker: &Waker) -> bool {
@@ -579,11 +584,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Future for Op<V, B, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_done(context).map(|ended| match ended.map(Op::reap) {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(op)) => op.finish(),
-            Err(failed) => Err(failed),
-        })
+        self.poll_done(context).map(Op::end)
     }
 }
 
@@ -678,6 +679,18 @@ where
     type Output = Result<(V::Output, B), Failed<B>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_done(context).map(Op::end)
+    }
+}
+
+impl<V, B, T> Submit<'_, V, B, T>
+where
+    V: Uses<B>,
+    B: 'static,
+    T: Accepts<B>,
+{
+    /// As [`Op::poll_done`]; posts the operation first.
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Result<Op<V, B, T>, Failed<B>>> {
         if let State::Inert(operation) = &mut self.0 {
             let operation = operation.take().expect("polled after it had resolved");
             match operation.start(true) {
@@ -686,7 +699,7 @@ where
             }
         }
         match &mut self.0 {
-            State::Posted(op) => Pin::new(op).poll(context),
+            State::Posted(op) => op.poll_done(context),
             State::Inert(_) => unreachable!("posted above"),
         }
     }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use super::{
-    Failed, Matches, Memory, Op, Operation, Outcome, Received, RecvVerb, Uses, Verb, Wide,
+    Failed, Matches, Memory, Op, Operation, Outcome, Received, RecvVerb, Submit, Uses, Verb, Wide,
     lane::{Lane, RECEIVES},
     overflow::Overflow,
     post,
@@ -133,32 +133,31 @@ impl<'ep, T: Threading> PeekOp<'ep, T> {
     /// Keeps the message that is found.
     #[doc(alias = "FI_CLAIM")]
     pub fn claim(self) -> ClaimOp<'ep, T> {
-        let Operation { core, verb: PeekVerb(what), to, mut fault, .. } = self.0;
-        let provider = core.info.provider();
-        let unsupported = |hint| {
-            let error = Error::unsupported("fi_trecvmsg", Needs::Property("claims of messages"));
-            Some(error.hint(hint))
-        };
-        let one_thread = !T::SHARED && core.info.domain().data_progress() == Progress::Manual;
-        if core.limits.prefix > 0 {
-            fault =
-                fault.or_else(|| unsupported("receive the message by its tag, behind its prefix"));
-        } else if quirk(provider, Defect::ClaimCorrupts).is_some() {
-            fault = fault.or_else(|| unsupported("look, and receive the message by its tag"));
-        } else if core.info.core_provider() == "sockets" && !one_thread {
-            // It frees the message when it is received, while the thread that delivered it may still
-            // look at it.
-            fault = fault.or_else(|| {
-                unsupported(
-                    "ask for manual progress and a confined domain: no thread but yours then",
-                )
-            });
-        } else if !core.lane().discards_by_flag {
-            // What is not wanted in the end is received there.
-            fault = fault.or(Overflow::get().err());
-        }
+        let Operation { core, verb: PeekVerb(what), to, fault, .. } = self.0;
+        let fault = fault.or_else(|| refuse_claims(core));
         ClaimOp(Operation { core, verb: PeekVerb(what), buffer: (), to, fault })
     }
+}
+
+/// Why messages cannot be claimed on this endpoint.
+fn refuse_claims<T: Threading>(core: &Core<T>) -> Option<Error> {
+    let one_thread = !T::SHARED && core.info.domain().data_progress() == Progress::Manual;
+    let hint = if core.limits.prefix > 0 {
+        "receive the message by its tag, behind its prefix"
+    } else if quirk(core.info.provider(), Defect::ClaimCorrupts).is_some() {
+        "look, and receive the message by its tag"
+    } else if core.info.core_provider() == "sockets" && !one_thread {
+        // It frees the message when it is received, while the thread that delivered it may still look
+        // at it.
+        "ask for manual progress and a confined domain: no thread but yours then"
+    } else if core.lane().discards_by_flag {
+        return None;
+    } else {
+        // What is not wanted in the end is received there.
+        return Overflow::get().err();
+    };
+    let error = Error::unsupported("fi_trecvmsg", Needs::Property("claims of messages"));
+    Some(error.hint(hint))
 }
 
 impl<'ep, T: Accepts<()>> PeekOp<'ep, T> {
@@ -230,7 +229,7 @@ impl<'ep, T: Accepts<()>> IntoFuture for PeekOp<'ep, T> {
     type IntoFuture = Peek<'ep, T>;
 
     fn into_future(self) -> Peek<'ep, T> {
-        Peek(Looking::Inert(Some(self.0)))
+        Peek(self.0.into_future())
     }
 }
 
@@ -240,48 +239,28 @@ impl<'ep, T: Accepts<()>> IntoFuture for ClaimOp<'ep, T> {
 
     fn into_future(self) -> Claim<'ep, T> {
         let first = self.look_first().map(PeekOp::into_future);
-        Claim { core: self.0.core, first, state: Looking::Inert(Some(self.0)) }
+        Claim { core: self.0.core, first, claim: self.0.into_future() }
     }
 }
 
 /// The future of a [`PeekOp`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Peek<'ep, T: Threading = Shared>(Looking<'ep, false, T>);
+pub struct Peek<'ep, T: Threading = Shared>(Submit<'ep, PeekVerb<false>, (), T>);
 
 /// The future of a [`ClaimOp`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Claim<'ep, T: Threading = Shared> {
     core: &'ep Core<T>,
     first: Option<Peek<'ep, T>>,
-    state: Looking<'ep, true, T>,
-}
-
-enum Looking<'ep, const CLAIMS: bool, T: Threading> {
-    Inert(Option<Operation<'ep, PeekVerb<CLAIMS>, (), T>>),
-    Posted(Op<PeekVerb<CLAIMS>, (), T>),
-}
-
-impl<const CLAIMS: bool, T: Accepts<()>> Looking<'_, CLAIMS, T> {
-    /// The operation once it is done.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Op<PeekVerb<CLAIMS>, (), T>>> {
-        if let Looking::Inert(operation) = self {
-            let operation = operation.take().expect("polled after it had resolved");
-            *self = Looking::Posted(operation.start(true)?);
-        }
-        match self {
-            Looking::Posted(op) => op.poll_done(context).map_err(Error::from),
-            Looking::Inert(_) => unreachable!("posted above"),
-        }
-    }
+    claim: Submit<'ep, PeekVerb<true>, (), T>,
 }
 
 impl<T: Accepts<()>> Future for Peek<'_, T> {
     type Output = Result<Option<Probe>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(context).map(|done| {
-            found(done.and_then(|op| op.finish().map(|(probe, ())| probe).map_err(Error::from)))
-        })
+        let looked = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(found(looked.map(|(probe, ())| probe).map_err(Error::from)))
     }
 }
 
@@ -296,8 +275,8 @@ impl<'ep, T: Accepts<()>> Future for Claim<'ep, T> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        let core = self.core;
-        self.state.poll(context).map(|done| found(done.and_then(|op| Claimed::of(op, core))))
+        let done = ready!(self.claim.poll_done(context)).map_err(Error::from);
+        Poll::Ready(found(done.and_then(|op| Claimed::of(op, self.core))))
     }
 }
 
@@ -344,7 +323,7 @@ impl<'ep, T: Threading> Claimed<'ep, T> {
             return Err(Unclaimed { error, buf: laid.take_out(), claimed: Some(self) });
         }
         // The slot is the operation's now.
-        let _ = ManuallyDrop::new(self);
+        std::mem::forget(self);
         // SAFETY: `check` found the arguments right; the endpoint is open, as it is borrowed.
         unsafe { laid.launch(verb, None, true, false) }.map_err(|Failed { error, buf }| {
             let buf = buf.into_buffer().expect("what was not posted comes back");
@@ -385,11 +364,13 @@ pub(crate) unsafe fn home_orphan<T: Threading>(slot: &Slot<T>, keeps: bool) {
 unsafe fn discard<T: Threading>(slot: &Slot<T>) {
     // SAFETY: the slot is away, so its lane exists; its claim has ended well.
     let (lane, found) = unsafe { (slot.lane.as_ref(), slot.outcome()) };
-    let (flags, room) = match (lane.discards_by_flag, Overflow::get()) {
-        (true, _) => (ofi_sys::FI_CLAIM | ofi_sys::FI_DISCARD, Nowhere(None)),
-        (false, Ok(room)) => (ofi_sys::FI_CLAIM, Nowhere(Some((room, found.len)))),
+    let (flags, room) = if lane.discards_by_flag {
+        (ofi_sys::FI_CLAIM | ofi_sys::FI_DISCARD, Nowhere(None))
+    } else if let Ok(room) = Overflow::get() {
+        (ofi_sys::FI_CLAIM, Nowhere(Some((room, found.len))))
+    } else {
         // `claim` saw that there is such room.
-        (false, Err(_)) => return count_leaked_operations(1),
+        return count_leaked_operations(1);
     };
     let posted = lane.while_open(|| {
         // SAFETY: the slot is ours alone and empty.
@@ -458,7 +439,7 @@ impl<const CLAIMS: bool> Verb for PeekVerb<CLAIMS> {
         unsafe { message(ep, nothing, (from, tag, ignore), context, ofi_sys::FI_PEEK | keep) }
     }
 
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     fn finish((): (), outcome: &Outcome) -> Probe {
         (*outcome).into()
@@ -501,8 +482,8 @@ impl Verb for ClaimVerb {
         })
     }
 
-    fn note(&self, posted: usize) -> RecvNote {
-        RecvVerb { tagged: Wide::Yes, ..RecvVerb::ANY }.note(posted)
+    fn note(&self, list: &Segments) -> RecvNote {
+        RecvVerb { tagged: Wide::Yes, ..RecvVerb::ANY }.note(list)
     }
 
     fn excess(note: RecvNote, outcome: &Outcome) -> usize {
@@ -546,13 +527,8 @@ unsafe fn message(
 
 impl From<Outcome> for Probe {
     fn from(outcome: Outcome) -> Probe {
-        let Outcome { flags, len, data, tag, source } = outcome;
-        Probe {
-            len,
-            tag,
-            data: (flags & ofi_sys::FI_REMOTE_CQ_DATA != 0).then_some(data),
-            source: (source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(source),
-        }
+        let (data, source) = (outcome.data(), outcome.source());
+        Probe { len: outcome.len, tag: outcome.tag, data, source }
     }
 }
 

@@ -112,7 +112,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         // SAFETY: the slot is ours alone.
         unsafe {
             (*body).table = &Glue::<V, B, T>::TABLE;
-            slot::note::<V, T>(body, verb.note_list(&list));
+            slot::note::<V, T>(body, verb.note(&list));
         }
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
         let extra = if list.count() >= INLINE_SEGMENTS || mapped { EXTRA } else { 0 };
@@ -319,7 +319,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     };
 
     unsafe fn drop_buffer(storage: *mut slot::Storage) {
-        // SAFETY: the caller has a storage that `launch` put a `B` in.
+        // SAFETY: the caller has a storage that `lay` put a `B` in.
         drop(unsafe { slot::take::<B>(storage) });
     }
 
@@ -332,7 +332,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     ///
     /// # Safety
     ///
-    /// `launch` stored a `B` in the body, which is the caller's.
+    /// `lay` stored a `B` in the body, which is the caller's.
     #[inline(always)]
     unsafe fn list(body: *mut slot::Body<T>) -> Segments {
         let mut list = Segments::for_access(V::ACCESS);
@@ -361,9 +361,9 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     ///
     /// # Safety
     ///
-    /// `launch` prepared the slot with this table and wrote the verb down, the endpoint is open, and the address in the verb
-    /// is in its vector. The buffer was only moved since it was checked, so that its list is the
-    /// same (`Buf` promises both).
+    /// `launch` prepared the slot with this table and wrote the verb down, the endpoint is open, and
+    /// the address in the verb is in its vector. The buffer was only moved since it was checked, so
+    /// that its list is the same (`Buf` promises both).
     #[inline(never)]
     unsafe fn issue(slot: &Slot<T>) -> isize {
         // Out of the closure: the completer may write the outcome while `issue` still runs.

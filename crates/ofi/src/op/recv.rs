@@ -221,12 +221,7 @@ impl Verb for RecvVerb {
     }
 
     #[inline]
-    fn note(&self, posted: usize) -> RecvNote {
-        RecvNote { posted, head_tagged: self.tagged as usize }
-    }
-
-    #[inline]
-    fn note_list(&self, list: &Segments) -> RecvNote {
+    fn note(&self, list: &Segments) -> RecvNote {
         RecvNote { posted: list.total(), head_tagged: list.head() << 1 | self.tagged as usize }
     }
 
@@ -237,7 +232,6 @@ impl Verb for RecvVerb {
 
     #[inline]
     fn finish(note: RecvNote, outcome: &Outcome) -> Received {
-        let has_data = outcome.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0;
         if is_remote_write(outcome) {
             return Received::RemoteWrite { data: outcome.data, len: outcome.len };
         }
@@ -245,8 +239,8 @@ impl Verb for RecvVerb {
             // What the provider made itself may be shorter than the room (rule B10).
             len: outcome.len.min(note.posted).saturating_sub(note.head()),
             tag: (note.head_tagged & 1 != 0).then_some(outcome.tag),
-            data: has_data.then_some(outcome.data),
-            source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
+            data: outcome.data(),
+            source: outcome.source(),
         }
     }
 }
@@ -280,8 +274,15 @@ mod tests {
         Outcome { flags, len: 10, data: 7, tag: 9, source: ofi_sys::FI_ADDR_NOTAVAIL }
     }
 
+    /// The note of a receive into so many bytes.
+    fn note(verb: RecvVerb, posted: usize) -> RecvNote {
+        let mut list = Segments::new();
+        list.push(std::ptr::dangling_mut(), posted);
+        verb.note(&list)
+    }
+
     fn finish(verb: RecvVerb, outcome: &Outcome, posted: usize) -> Received {
-        RecvVerb::finish(verb.note(posted), outcome)
+        RecvVerb::finish(note(verb, posted), outcome)
     }
 
     // What it is follows from what was posted: providers set different flags.
@@ -310,8 +311,8 @@ mod tests {
     #[test]
     fn the_length_never_exceeds_the_buffer() {
         let (outcome, posted) = (outcome(ofi_sys::FI_RECV), 4);
-        assert_eq!(RecvVerb::excess(PLAIN.note(posted), &outcome), 6);
-        assert_eq!(RecvVerb::excess(PLAIN.note(outcome.len), &outcome), 0);
+        assert_eq!(RecvVerb::excess(note(PLAIN, posted), &outcome), 6);
+        assert_eq!(RecvVerb::excess(note(PLAIN, outcome.len), &outcome), 0);
         assert_eq!(finish(PLAIN, &outcome, posted).len(), 4);
     }
 
@@ -323,7 +324,7 @@ mod tests {
         list.push(bytes.as_mut_ptr(), 8);
         list.end_head();
         list.push(bytes[8..].as_mut_ptr(), 16);
-        let note = RecvVerb { tagged: Wide::Yes, ..PLAIN }.note_list(&list);
+        let note = RecvVerb { tagged: Wide::Yes, ..PLAIN }.note(&list);
         let received = |len| RecvVerb::finish(note, &Outcome { len, ..outcome(ofi_sys::FI_RECV) });
         assert_eq!((received(24).len(), received(24).tag()), (16, Some(9)));
         assert_eq!((received(30).len(), received(8).len(), received(3).len()), (16, 0, 0));
@@ -337,6 +338,6 @@ mod tests {
         let received = finish(PLAIN, &outcome(flags), 100);
         assert_eq!(received, Received::RemoteWrite { data: 7, len: 10 });
         assert!(received.is_empty());
-        assert_eq!(RecvVerb::excess(PLAIN.note(4), &outcome(flags)), 0);
+        assert_eq!(RecvVerb::excess(note(PLAIN, 4), &outcome(flags)), 0);
     }
 }

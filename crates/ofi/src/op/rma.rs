@@ -291,7 +291,7 @@ impl Verb for WriteVerb {
     }
 
     #[inline]
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     #[inline]
     fn finish((): (), _: &Outcome) -> Written {
@@ -361,8 +361,8 @@ impl Verb for ReadVerb {
     }
 
     #[inline]
-    fn note(&self, posted: usize) -> usize {
-        posted
+    fn note(&self, list: &Segments) -> usize {
+        list.total()
     }
 
     #[inline]

@@ -138,7 +138,7 @@ impl Verb for SendVerb {
     }
 
     #[inline]
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     #[inline]
     fn finish((): (), _: &Outcome) -> Sent {

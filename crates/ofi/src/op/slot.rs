@@ -516,6 +516,16 @@ impl<T: Threading> Slot<T> {
 }
 
 impl Outcome {
+    /// Immediate data, if the entry says that there are any.
+    pub(crate) fn data(&self) -> Option<u64> {
+        (self.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0).then_some(self.data)
+    }
+
+    /// Who sent it, as the provider numbers peers, if the queue and the provider tell.
+    pub(crate) fn source(&self) -> Option<u64> {
+        (self.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(self.source)
+    }
+
     /// Writes it field by field: copied as a whole it would go through memory, and reading in wider
     /// pieces what was just written in words has to wait for the store buffer.
     ///

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::PoolBuf;
+use super::{PoolBuf, span::Span};
 use crate::{
     Buf, Place, Result, Segments,
     memory::part,
@@ -20,17 +20,12 @@ use crate::{
 /// A read-only view of a [`PoolBuf`]'s bytes: what [`PoolBuf::freeze`] makes. Clones cost a count, go
 /// to any thread where the domain is [`Shared`], and can be sent from, many at once. The last one
 /// returns the buffer to its pool.
-pub struct PoolBytes<T: Threading = Shared> {
-    whole: Arc<PoolBuf<T>>,
-    start: usize,
-    len: usize,
-    place: Place,
-}
+pub struct PoolBytes<T: Threading = Shared>(Span<T>);
 
 impl<T: Threading> PoolBytes<T> {
     pub(super) fn new(whole: PoolBuf<T>) -> PoolBytes<T> {
         let len = whole.len();
-        PoolBytes { whole: Arc::new(whole), start: 0, len, place: Place::Caller }
+        PoolBytes(Span::new(&Arc::new(whole), 0, len))
     }
 
     /// A handle to some of the bytes.
@@ -39,9 +34,8 @@ impl<T: Threading> PoolBytes<T> {
     ///
     /// `Invalid` if they are not all here.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<PoolBytes<T>> {
-        let (start, len) = part(self.len, range)?;
-        let (whole, start) = (Arc::clone(&self.whole), self.start + start);
-        Ok(PoolBytes { whole, start, len, place: Place::Caller })
+        let (start, len) = part(self.0.len, range)?;
+        Ok(PoolBytes(Span::new(&self.0.whole, self.0.start + start, len)))
     }
 
     /// The buffer, to be written to again.
@@ -50,10 +44,10 @@ impl<T: Threading> PoolBytes<T> {
     ///
     /// Gives the handle back if there are others.
     pub fn thaw(mut self) -> Result<PoolBuf<T>, PoolBytes<T>> {
-        if Arc::get_mut(&mut self.whole).is_none() {
+        if Arc::get_mut(&mut self.0.whole).is_none() {
             return Err(self);
         }
-        let whole = Arc::clone(&self.whole);
+        let whole = Arc::clone(&self.0.whole);
         drop(self);
         Ok(Arc::into_inner(whole).expect("there was no other handle"))
     }
@@ -61,14 +55,7 @@ impl<T: Threading> PoolBytes<T> {
 
 impl<T: Threading> Clone for PoolBytes<T> {
     fn clone(&self) -> Self {
-        let whole = Arc::clone(&self.whole);
-        PoolBytes { whole, start: self.start, len: self.len, place: Place::Caller }
-    }
-}
-
-impl<T: Threading> Drop for PoolBytes<T> {
-    fn drop(&mut self) {
-        self.whole.counts().moved(&mut self.place, Place::Caller);
+        PoolBytes(Span::new(&self.0.whole, self.0.start, self.0.len))
     }
 }
 
@@ -76,7 +63,8 @@ impl<T: Threading> Deref for PoolBytes<T> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.whole[self.start..self.start + self.len]
+        let Span { whole, start, len, .. } = &self.0;
+        &whole[*start..start + len]
     }
 }
 
@@ -91,17 +79,17 @@ impl<T: Threading> AsRef<[u8]> for PoolBytes<T> {
 unsafe impl<T: Threading> Buf for PoolBytes<T> {
     #[inline]
     fn segments(&self, list: &mut Segments) {
-        self.whole.list(self.start, self.len, list);
+        self.0.list(list);
     }
 
     #[inline]
     fn moved(&mut self, to: Place) {
-        self.whole.counts().moved(&mut self.place, to);
+        self.0.moved(to);
     }
 }
 
 impl<T: Threading> fmt::Debug for PoolBytes<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolBytes").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("PoolBytes").field("len", &self.0.len).finish_non_exhaustive()
     }
 }

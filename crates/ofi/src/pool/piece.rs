@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use super::PoolBuf;
+use super::{PoolBuf, span::Span};
 use crate::{
     Buf, BufMut, Place, Segments,
     threading::{Shared, Threading},
@@ -20,32 +20,22 @@ use crate::{
 
 /// A piece of a [`PoolBuf`]: what [`PoolBuf::split`] makes, and [`PoolBuf::join`] takes. Posted,
 /// read, written and dropped for itself; the buffer is idle again when its last piece is.
-pub struct PoolPiece<T: Threading = Shared> {
-    whole: Arc<PoolBuf<T>>,
-    start: usize,
-    len: usize,
-    place: Place,
-}
+pub struct PoolPiece<T: Threading = Shared>(Span<T>);
 
 impl<T: Threading> PoolPiece<T> {
     pub(super) fn cut(whole: PoolBuf<T>, chunk: usize) -> Vec<PoolPiece<T>> {
         let len = whole.len();
         let whole = Arc::new(whole);
-        let piece = |start: usize| PoolPiece {
-            whole: Arc::clone(&whole),
-            start,
-            len: chunk.min(len - start),
-            place: Place::Caller,
-        };
+        let piece = |start| PoolPiece(Span::new(&whole, start, chunk.min(len - start)));
         (0..len.max(1)).step_by(chunk).map(piece).collect()
     }
 
     pub(super) fn join(pieces: Vec<PoolPiece<T>>) -> Result<PoolBuf<T>, Vec<PoolPiece<T>>> {
         let Some(first) = pieces.first() else { return Err(pieces) };
-        let whole = Arc::clone(&first.whole);
-        let one = pieces.iter().all(|piece| Arc::ptr_eq(&piece.whole, &whole));
+        let whole = Arc::clone(&first.0.whole);
+        let one = pieces.iter().all(|piece| Arc::ptr_eq(&piece.0.whole, &whole));
         // They do not overlap: that many bytes are all of them.
-        let len: usize = pieces.iter().map(|piece| piece.len).sum();
+        let len: usize = pieces.iter().map(|piece| piece.0.len).sum();
         if !one || len != whole.len() {
             return Err(pieces);
         }
@@ -57,18 +47,12 @@ impl<T: Threading> PoolPiece<T> {
     /// Where it begins in the buffer, in bytes.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.start
+        self.0.start
     }
 
     fn as_ptr(&self) -> *mut u8 {
         // SAFETY: a piece is within its buffer.
-        unsafe { self.whole.as_ptr().add(self.start) }
-    }
-}
-
-impl<T: Threading> Drop for PoolPiece<T> {
-    fn drop(&mut self) {
-        self.whole.counts().moved(&mut self.place, Place::Caller);
+        unsafe { self.0.whole.as_ptr().add(self.0.start) }
     }
 }
 
@@ -77,14 +61,14 @@ impl<T: Threading> Deref for PoolPiece<T> {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: initialised bytes of the buffer that this piece alone has, and it is borrowed.
-        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.0.len) }
     }
 }
 
 impl<T: Threading> DerefMut for PoolPiece<T> {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above; borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.as_ptr(), self.0.len) }
     }
 }
 
@@ -105,12 +89,12 @@ impl<T: Threading> AsMut<[u8]> for PoolPiece<T> {
 unsafe impl<T: Threading> Buf for PoolPiece<T> {
     #[inline]
     fn segments(&self, list: &mut Segments) {
-        self.whole.list(self.start, self.len, list);
+        self.0.list(list);
     }
 
     #[inline]
     fn moved(&mut self, to: Place) {
-        self.whole.counts().moved(&mut self.place, to);
+        self.0.moved(to);
     }
 }
 
@@ -118,15 +102,15 @@ unsafe impl<T: Threading> Buf for PoolPiece<T> {
 unsafe impl<T: Threading> BufMut for PoolPiece<T> {
     #[inline]
     fn segments_mut(&mut self, list: &mut Segments) {
-        self.whole.list(self.start, self.len, list);
+        self.0.list(list);
     }
 }
 
 impl<T: Threading> fmt::Debug for PoolPiece<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PoolPiece")
-            .field("offset", &self.start)
-            .field("len", &self.len)
+            .field("offset", &self.0.start)
+            .field("len", &self.0.len)
             .finish_non_exhaustive()
     }
 }

@@ -3,24 +3,25 @@
 //!
 //! The cases of other modules run over it with all demands at once that this crate serves, and with
 //! plans that delay, reorder and refuse. Here is what they do not do: each demand by itself, registered
-//! memory throughout, failures, operations that never end, and the demands that are not served.
+//! memory throughout, failures, operations that never end, and the demands that take callers of their own
+//! kind.
 
 use std::{ffi::c_void, time::Duration};
 
 use ofi::{
-    Access, AtomicOp, Caps, Datatype, ErrorKind, ExposedRegion, Fabric, Hints, Memory, Rdm,
-    Received, RegionSlice, Returned, Shared, WaitError,
+    Access, AtomicOp, Caps, Datatype, ErrorKind, ExposedRegion, Memory, Prefixed, Rdm, Received,
+    RegionSlice, Returned, Shared, WaitError,
 };
 
 use crate::harness::{
-    LIMIT, List, Mode, Pair, Parent, Probe, Stop, Target, Tracked, Verdict, detector, expired,
+    LIMIT, List, Mode, Pair, Parent, Probe, Rig, Stop, Target, Tracked, Verdict, detector, expired,
     pattern, progress_until, rerun, wanted_case,
 };
 
 const DEMAND: &str = "OFI_TEST_DEMAND";
 const PLAN: &str = "OFI_TEST_PLAN";
 
-/// The demands that this crate serves.
+/// The demands that this crate serves whatever the caller does.
 const SERVED: [&str; 8] = [
     "context",
     "context2",
@@ -71,7 +72,13 @@ pub fn register(list: &mut List) {
     }
     for demand in ["msg_prefix", "mr_endpoint", "mr_raw"] {
         let env = [(DEMAND, demand)];
-        list.provided(module_path!(), &format!("refused::{demand}"), "shared", &env, refused);
+        list.provided(
+            module_path!(),
+            &format!("done_its_way::{demand}"),
+            "shared",
+            &env,
+            done_its_way,
+        );
     }
     both!("never_ends", &[(DEMAND, "context2,exclusive"), (PLAN, "never:1")], never_ends);
     both!("some_fail", &[(DEMAND, "context2,exclusive"), (PLAN, "fail:3")], some_fail);
@@ -235,15 +242,64 @@ where
     Ok(())
 }
 
-/// What is not served is not offered, and not opened where it is insisted on.
-// rule: D7
-fn refused(t: &Target) -> Verdict {
-    let error = t.hints(Caps::MSG).query().expect_err("it was not offered");
-    assert_eq!(*error.kind(), ErrorKind::NotFound);
-    let list = Hints::everything().provider(t.provider.as_str()).query()?;
-    let info = list.iter().find(|info| info.provider() == t.provider).expect("it is there");
-    let error = Fabric::open(info)?.domain::<Shared>(info).expect_err("it was refused");
+/// What takes a caller of its own kind: what is not done that way is refused, and what is done that way
+/// goes through.
+// rule: D7, B10, M8, M9
+fn done_its_way(t: &Target) -> Verdict {
+    let caps = Caps::MSG | Caps::RMA;
+    let info = match std::env::var(DEMAND).as_deref() {
+        Ok("msg_prefix") => {
+            // Not offered unless the application says that it leaves room.
+            let error = t.hints(caps).query().expect_err("it was not offered");
+            assert_eq!(*error.kind(), ErrorKind::NotFound);
+            t.hints(caps).message_prefix().query()?.into_best()
+        }
+        _ => t.query(caps)?,
+    };
+    let p = Pair::<Rdm, Shared>::on(Rig::on(info)?)?;
+    match std::env::var(DEMAND).as_deref() {
+        Ok("msg_prefix") => prefixed(&p),
+        Ok("mr_endpoint") => bound(&p),
+        Ok("mr_raw") => mapped(&p),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn prefixed(p: &Pair<Rdm, Shared>) -> Verdict {
+    let room = p.a.prefix_size();
+    assert!(room > 0);
+    let refused = p.a.send(vec![1; 64], p.to_b).post().expect_err("there is no room");
+    let error = refused.error;
     assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    let refused = p.b.recv(vec![1; 64]).post().expect_err("there is no room");
+    let error = refused.error;
+    assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    let receive = p.b.recv(Prefixed::new(vec![0; room], vec![0; 64])).post()?;
+    p.a.send(Prefixed::new(vec![0; room], pattern(50, 3)), p.to_b).wait(LIMIT)?;
+    let (received, buffer) = receive.wait(LIMIT)?;
+    assert_eq!((received.len(), &buffer.body[..50]), (50, &pattern(50, 3)[..]));
+    Ok(())
+}
+
+fn bound(p: &Pair<Rdm, Shared>) -> Verdict {
+    let access = Access::SEND | Access::RECV;
+    p.rig.domain.register(vec![0; 64], access).expect_err("no endpoint is named");
+    let region = p.a.register(pattern(64, 5), access).map_err(|failed| failed.error)?;
+    let receive = p.b.recv(vec![0; 64]).post()?;
+    p.a.send(region, p.to_b).wait(LIMIT)?;
+    assert_eq!(receive.wait(LIMIT)?.1, pattern(64, 5));
+    Ok(())
+}
+
+fn mapped(p: &Pair<Rdm, Shared>) -> Verdict {
+    let memory = Memory::new(vec![0; 64]).map_err(|failed| failed.error)?;
+    let region = p.rig.domain.expose(&memory).access(Access::REMOTE_WRITE).open()?;
+    let remote = region.remote();
+    let refused = p.a.write(vec![1; 8], p.to_b, &remote).post().expect_err("it is not mapped");
+    assert_eq!(*refused.error.kind(), ErrorKind::Invalid, "{}", refused.error);
+    let mapped = p.rig.domain.map(&remote)?;
+    p.a.write(pattern(64, 9), p.to_b, &mapped).wait(LIMIT)?;
+    assert_eq!(memory.to_vec(), pattern(64, 9));
     Ok(())
 }
 

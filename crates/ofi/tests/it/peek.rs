@@ -7,7 +7,9 @@ use ofi::{
     Rdm, WaitError, block_on, quirk,
 };
 
-use crate::harness::{LIMIT, List, Mode, Pair, Rig, Stop, Target, Verdict, cases, pattern};
+use crate::harness::{
+    LIMIT, List, Mode, Pair, Rig, Stop, Target, Verdict, cases, pattern, poll_once,
+};
 
 mod defects;
 
@@ -197,20 +199,14 @@ fn claims_dropped_in_flight<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     for _ in 0..20 {
         let sent = p.a.send(pattern(3000, 1), p.to_b).tag(1).post()?;
         seen(&p.b, 1)?;
-        let mut claim = Box::pin(p.b.peek().tag(1).claim().into_future());
         // Posted, and mostly found.
-        let _ = futures_poll(claim.as_mut());
-        drop(claim);
+        drop(poll_once(p.b.peek().tag(1).claim().into_future()));
         sent.wait(LIMIT)?;
         p.a.send(pattern(64, 2), p.to_b).tag(2).wait(LIMIT)?;
         assert_eq!(p.b.recv(vec![0; 64]).tag(2).wait(LIMIT)?.1, pattern(64, 2));
         assert_eq!(p.b.peek().wait(LIMIT)?, None, "what it found is gone");
     }
     Ok(())
-}
-
-fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
-    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }
 
 fn closed_with_discards_in_flight<K: Connectionless, T: Mode>(t: &Target) -> Verdict {

@@ -514,16 +514,21 @@ fn leaked_with_a_send_in_flight<K: Connectionless, T: Pooled>(t: &Target) -> Ver
     drop(b);
     match kept.abandon() {
         Returned::Held(held) => {
-            assert_usage(&budget, usage!(budget, quarantined: 2 * LONG), "nothing ends them");
+            // The other one may have ended after all, when its receiver closed.
+            let left = budget.usage();
+            assert_eq!(left.quarantined + left.idle, 2 * LONG, "nothing ends it: {left}");
             drop(held);
-            assert_usage(&budget, usage!(budget, quarantined: 2 * LONG), "for good");
-            let error = pool.try_take(1).expect_err("all is out of use");
-            assert_eq!(*error.kind(), ErrorKind::Busy);
+            assert_usage(&budget, left, "for good");
+            if left.idle == 0 {
+                let error = pool.try_take(1).expect_err("all is out of use");
+                assert_eq!(*error.kind(), ErrorKind::Busy);
+            }
         }
         // It waited for room, and the provider never had it.
         Returned::Back(buffer) => {
             drop(buffer);
-            assert_usage(&budget, usage!(budget, idle: LONG, quarantined: LONG), "one is back");
+            let left = budget.usage();
+            assert!(left.idle >= LONG && left.quarantined + left.idle == 2 * LONG, "{left}");
         }
     }
     Ok(())

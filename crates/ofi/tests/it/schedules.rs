@@ -12,10 +12,7 @@
 
 use std::{
     collections::HashSet,
-    future::Future,
-    pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
-    task::{Context, Waker},
     time::Duration,
 };
 
@@ -26,8 +23,11 @@ use ofi::{
     SendVerb, Shared, WaitError, WriteVerb,
 };
 
-use crate::harness::{
-    LIMIT, List, Mode, Pair, Parent, Probe, Stop, Target, Verdict, detector, rerun,
+use crate::{
+    early_free::Lent,
+    harness::{
+        LIMIT, List, Mode, Pair, Parent, Probe, Stop, Target, Verdict, detector, poll_once, rerun,
+    },
 };
 
 const DEFAULT: u64 = 3000;
@@ -158,13 +158,12 @@ macro_rules! flying {
                         }
                         3 => {
                             let mut op = op;
-                            let polled = pin!(&mut op).poll(&mut Context::from_waker(Waker::noop()));
-                            match polled {
-                                std::task::Poll::Pending => self.$list.push(op),
-                                std::task::Poll::Ready(Ok((out, buffer))) => {
+                            match poll_once(&mut op) {
+                                None => self.$list.push(op),
+                                Some(Ok((out, buffer))) => {
                                     self.seen.$done(out, &buffer)?
                                 }
-                                std::task::Poll::Ready(Err(failed)) => {
+                                Some(Err(failed)) => {
                                     if let Returned::Back(buffer) = failed.buf {
                                         buffer.check();
                                     }
@@ -386,9 +385,7 @@ impl<T: Buffers> Schedule<'_, T> {
             ($list:ident, $done:ident, $op:expr) => {
                 match way {
                     0 => {
-                        let polled =
-                            pin!($op.into_future()).poll(&mut Context::from_waker(Waker::noop()));
-                        if let std::task::Poll::Ready(Ok((out, buffer))) = polled {
+                        if let Some(Ok((out, buffer))) = poll_once($op.into_future()) {
                             self.flying.seen.$done(out, &buffer)?;
                         }
                     }
@@ -518,21 +515,6 @@ impl<T: Buffers> Schedule<'_, T> {
 
 /// Whether the guards guard: a buffer that is dropped early, on purpose.
 fn early_drop(t: &Target) -> Verdict {
-    struct Lent(*mut u8, usize);
-    // SAFETY: plain numbers.
-    unsafe impl Send for Lent {}
-    // SAFETY: none: breaking this promise is what it is about.
-    unsafe impl Buf for Lent {
-        fn segments(&self, list: &mut Segments) {
-            list.push(self.0, self.1);
-        }
-    }
-    // SAFETY: as above.
-    unsafe impl BufMut for Lent {
-        fn segments_mut(&mut self, list: &mut Segments) {
-            list.push(self.0, self.1);
-        }
-    }
     if Parent::role().is_some() {
         let p = Pair::<Rdm, Shared>::open(t, Caps::MSG)?;
         let mut guard = Guard::new(vec![0; 64]);

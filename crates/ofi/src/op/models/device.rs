@@ -261,7 +261,7 @@ impl<const RECEIVES: bool> Verb for Numbered<RECEIVES> {
         device.post(Post { context, number: self.0, drops }, RECEIVES)
     }
 
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     fn finish((): (), _: &Outcome) {}
 }

@@ -1,6 +1,6 @@
 //! Cases, the providers they run on, and how they are run.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Mutex};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -17,7 +17,7 @@ pub use network::{own_network, share_ports};
 pub use peer::{Parent, Peer};
 pub use process::{Detector, detector, rerun};
 pub use provider::Probe;
-pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, progress_until};
+pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, poll_once, progress_until};
 
 use crate::harness::matrix::{Matrix, UNSUPPORTED};
 
@@ -149,10 +149,15 @@ impl List {
     }
 }
 
-/// Cases are made once, and live as long as the process.
+/// Cases are made once, and live as long as the process: what they stand on is kept where the leak checker
+/// finds it.
 fn leaked(env: &[(&str, &str)]) -> &'static [(&'static str, &'static str)] {
+    static KEPT: Mutex<Vec<&[(&str, &str)]>> = Mutex::new(Vec::new());
     let leak = |text: &str| -> &'static str { text.to_owned().leak() };
-    env.iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak()
+    let env: &[_] =
+        env.iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak();
+    KEPT.lock().expect("nobody panicked").push(env);
+    env
 }
 
 /// Registers cases: functions `fn case(t: &Target) -> Verdict`, generic as the first word says.
@@ -289,7 +294,19 @@ fn judge(
     }
 }
 
+/// Takes away what an earlier process of this number left in shared memory: shm would find its endpoints
+/// in use.
+fn clear_stale() {
+    let ours = format!("{}:", std::process::id());
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&ours) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn child(list: &List, matrix: &Matrix, name: &str) -> ExitCode {
+    clear_stale();
     let all = expand(list, matrix);
     let Some((_, case, target)) = all.iter().find(|(full, ..)| full == name) else {
         eprintln!("no case {name}");
