@@ -17,13 +17,15 @@ use std::{
 use ofi_sys::fid_cntr;
 
 use crate::{
-    Domain, Errno, Error, Result,
+    Domain, Errno, Error, Result, Version,
     abi::Roomy,
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
     poll,
+    quirks::{Defect, quirk},
     threading::{Lock, Mode, Shared, Threading},
+    version::version,
     wait::{self, Parkers, Source},
 };
 
@@ -31,9 +33,12 @@ use crate::{
 /// failed.
 ///
 /// Bound with [`EndpointBuilder::counter`](crate::EndpointBuilder::counter); it counts besides the
-/// completion queue, not instead of it. It closes with its handle and the last endpoint bound to
-/// it. What it counts may show later than the completion does, and wraps around at the provider's
-/// `max_cntr_value`.
+/// completion queue, not instead of it, and what is injected, too. It closes with its handle and the last
+/// endpoint bound to it. What it counts may show later than the completion does, and what happens beyond
+/// the provider's [`max_cntr_value`](crate::DomainAttr::max_cntr_value) is not defined: set it back before.
+///
+/// Failures are not to be relied on: shm, sm2 and rxd count none, and rxm counts a failed write or read as a
+/// failed send. The completion queue has an entry for each.
 ///
 /// See `fi_cntr(3)`.
 #[doc(alias = "fid_cntr")]
@@ -61,12 +66,38 @@ impl<T: Threading> Domain<T> {
     ///
     /// `Unsupported` if the provider has none (udp); what the provider says.
     #[doc(alias = "fi_cntr_open")]
+    #[doc(alias = "FI_CNTR_EVENTS_COMP")]
     pub fn counter(&self) -> Result<Counter<T>> {
+        self.open_counter(ofi_sys::FI_CNTR_EVENTS_COMP)
+    }
+
+    /// Opens a counter of bytes: it adds up what the operations that succeed transfer, without immediate
+    /// data; one that fails counts one failure, whatever its length.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` before libfabric 1.21, where the provider has no counters or none of bytes, and where
+    /// it is known to count operations instead (quirks 43 to 47); what the provider says.
+    #[doc(alias = "FI_CNTR_EVENTS_BYTES")]
+    pub fn byte_counter(&self) -> Result<Counter<T>> {
+        const NAME: &str = "fi_cntr_open";
+        const SINCE: Version = Version::new(1, 21);
+        if version() < SINCE {
+            return Err(Error::unsupported(NAME, Needs::Version(SINCE)));
+        }
+        if quirk(self.0.info.provider(), Defect::BytesNotCounted).is_some() {
+            return Err(Error::unsupported(NAME, Needs::Property("counters of bytes"))
+                .hint("the provider opens one, and it counts operations"));
+        }
+        self.open_counter(ofi_sys::FI_CNTR_EVENTS_BYTES)
+    }
+
+    fn open_counter(&self, events: ofi_sys::fi_cntr_events) -> Result<Counter<T>> {
         const NAME: &str = "fi_cntr_open";
         refuse_fork(NAME)?;
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
-        attr.as_mut().events = ofi_sys::FI_CNTR_EVENTS_COMP;
+        attr.as_mut().events = events;
         attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
         let number = poll::next_number();
         let mut fid = std::ptr::null_mut();
@@ -227,7 +258,7 @@ fn done(status: i32, name: &'static str) -> Result<()> {
 }
 
 impl<T: Threading> CounterCore<T> {
-    fn read(&self) -> u64 {
+    pub(crate) fn read(&self) -> u64 {
         let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_read(self.fid.as_ptr()) }

@@ -38,6 +38,7 @@ use crate::{
         lane::Lane,
         peek,
         slot::{After, Outcome, Slot},
+        tally::Tally,
     },
     threading::{Lock, Shared, Threading, Word},
     wait::{self, Parkers, Source},
@@ -90,13 +91,16 @@ pub struct CqCore<T: Threading> {
     reader: T::Lock<Reader<T>>,
     /// The endpoints bound to this queue.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
-    /// Posts that wait for room on those.
+    /// Posts that wait for room on those, and batches that somebody should look at.
     pub(crate) backlogged: T::Word,
+    /// What counts the operations of batches whose failures come here.
+    tallies: T::Lock<Vec<Arc<Tally<T>>>>,
     unsolicited: Mutex<VecDeque<Unsolicited>>,
     unsolicited_lost: AtomicU64,
     /// Messages that closing endpoints took in for nobody (quirks 16 and 17).
     swallowed: AtomicU64,
     stray: AtomicU64,
+    unasked: AtomicU64,
     parkers: Parkers,
     /// The descriptor can be waited on no more (quirk 12).
     fd_lost: AtomicBool,
@@ -202,11 +206,13 @@ impl<T: Threading> CompletionQueue<T> {
 
     /// Whether it is safe to sleep on [`fd`](Self::fd) now (rule W2): `false` means read first.
     /// Posts that wait for room are tried again first, because connecting providers make room
-    /// without any completion.
+    /// without any completion. `false` also while the future of a [`Batch`](crate::Batch) waits: its end
+    /// makes no descriptor readable.
     #[doc(alias = "fi_trywait")]
     #[must_use]
     pub fn try_wait(&self) -> bool {
-        self.0.core.may_park()
+        let core = &self.0.core;
+        core.may_park() && (core.backlogged.load() == 0 || !core.awaits_batches())
     }
 
     /// The oldest entry that belongs to no operation of ours: a remote write with data, or the
@@ -222,6 +228,7 @@ impl<T: Threading> CompletionQueue<T> {
         let core = &self.0.core;
         QueueCounts {
             stray: core.stray.load(Ordering::Relaxed),
+            unasked: core.unasked.load(Ordering::Relaxed),
             unsolicited_lost: core.unsolicited_lost.load(Ordering::Relaxed),
         }
     }
@@ -255,6 +262,8 @@ impl<T: Threading> CompletionQueue<T> {
 pub struct QueueCounts {
     /// Entries for operations that had ended when their endpoint closed.
     pub stray: u64,
+    /// Entries of operations that had asked for none ([`Batch`](crate::Batch)) and succeeded.
+    pub unasked: u64,
     /// Entries without an operation that nobody fetched in time.
     pub unsolicited_lost: u64,
 }
@@ -305,9 +314,11 @@ impl<T: Threading> CqCore<T> {
         count
     }
 
-    /// Tries the waiting posts of every endpoint on this queue. Returns how many went out.
+    /// Tries the waiting posts of every endpoint on this queue, and looks at their batches. Returns how
+    /// many posts went out.
     #[cold]
     fn retry(&self, after: &mut Deferred<T>) -> usize {
+        self.tallies.lock().iter().for_each(|tally| tally.tend(after));
         let lanes = self.lanes.lock();
         // SAFETY: an endpoint leaves the list, under this lock, before it closes.
         lanes.iter().map(|lane| unsafe { lane.as_ref().retry(after) }).sum()
@@ -325,9 +336,26 @@ impl<T: Threading> CqCore<T> {
         self.lanes.lock().push(lane);
     }
 
+    pub(crate) fn attach_tally(&self, tally: &Arc<Tally<T>>) {
+        self.tallies.lock().push(Arc::clone(tally));
+    }
+
+    /// After this nobody tends it.
+    pub(crate) fn detach_tally(&self, tally: &Arc<Tally<T>>) {
+        self.tallies.lock().retain(|other| !Arc::ptr_eq(other, tally));
+    }
+
+    fn awaits_batches(&self) -> bool {
+        self.tallies.lock().iter().any(|tally| tally.is_awaited())
+    }
+
     /// How many messages closing endpoints took in for nobody.
     pub(crate) fn swallowed(&self) -> u64 {
         self.swallowed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_unasked(&self) {
+        self.unasked.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The descriptor is not to be waited on any more. The caller holds the reader's lock.

@@ -104,7 +104,7 @@
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
 //! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
-//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
+//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`]; many at once, without an entry each: [`Batch`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
 //! | a C name | search for it: every wrapper carries it as an alias |
@@ -188,10 +188,11 @@ pub use mr::{
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
-    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Claim, ClaimOp, ClaimVerb,
-    Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Op, Operation, Peek, PeekOp,
-    PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned,
-    SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, WriteOp, WriteVerb, Written,
+    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Batch, Batched, Claim, ClaimOp,
+    ClaimVerb, Claimed, CompareVerb, CompletionLevel, Ended, Failed, FetchVerb, Held, Op,
+    Operation, Peek, PeekOp, PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp,
+    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, Unclaimed, Unended, WaitError, WriteOp,
+    WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

@@ -83,6 +83,14 @@ pub enum Defect {
     ContextDangles,
     /// `fi_cancel` ends a receive of a shared receive context, and no entry says so.
     SilentCancel,
+    /// Counters count failures in another class.
+    FailuresMiscounted,
+    /// Counters do not count what ends with its connection.
+    FailuresUncounted,
+    /// Counters of what peers do count next to nothing of it.
+    PeersUncounted,
+    /// Counters of bytes are granted, and count operations.
+    BytesNotCounted,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -347,7 +355,7 @@ pub const QUIRKS: &[Quirk] = &[
         from: V1_17,
         until: None,
         defect: Defect::ClaimCorrupts,
-        text: "receiving a claimed message frees it twice where others were claimed besides",
+        text: "receiving a claimed message leaves its neighbours, freed, in the list of messages that wait",
     },
     Quirk {
         id: 28,
@@ -483,6 +491,70 @@ pub const QUIRKS: &[Quirk] = &[
                receive context that is closed stops its connection; so contexts close with their \
                scalable endpoint",
     },
+    Quirk {
+        id: 43,
+        provider: "tcp",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 44,
+        provider: "shm",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 45,
+        provider: "sm2",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 46,
+        provider: "ofi_rxm",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 47,
+        provider: "ofi_rxd",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 48,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailuresMiscounted,
+        text: "reads and writes that fail are counted as sends that failed",
+    },
+    Quirk {
+        id: 49,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailuresUncounted,
+        text: "operations that fail because their connection ends are not counted as failures",
+    },
+    Quirk {
+        id: 50,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::PeersUncounted,
+        text: "FI_RMA_EVENT is granted, but of what peers do only writes with immediate data are counted",
+    },
 ];
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
@@ -500,12 +572,13 @@ fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static
     })
 }
 
-/// The layers of a provider that may have a defect: the outermost one matches the receives.
+/// The layers of a provider that may have a defect: the outermost one matches the receives, and counts.
 fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
     let skipped = match defect {
-        Defect::DirectedIgnored | Defect::LastConnectionDangles | Defect::InsertFollowsGone => {
-            provider.matches(';').count()
-        }
+        Defect::DirectedIgnored
+        | Defect::FailuresUncounted
+        | Defect::LastConnectionDangles
+        | Defect::InsertFollowsGone => provider.matches(';').count(),
         _ => 0,
     };
     provider.split(';').skip(skipped)
@@ -524,7 +597,17 @@ pub(crate) fn has_segments(provider: &str) -> bool {
 pub(crate) fn close_returns_memory(provider: &str) -> bool {
     const MEASURED: &[&str] =
         // The last is the provider of this crate's own tests.
-        &["tcp", "sockets", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd", "ofitest"];
+        &["tcp", "sockets", "shm", "udp", "ofi_rxm", "ofi_rxd", "ofitest"];
+    provider.split(';').all(|layer| MEASURED.contains(&layer))
+}
+
+/// Whether the provider is known to count every successful operation once, when its entry would be
+/// written, and nothing else in its class: what batches stand on.
+///
+/// Measured for these, and read: each counts in the one place that writes the entry. Where that may be
+/// of an endpoint that has closed, the next one's counter counts it (quirk 29).
+pub(crate) fn counts_each_success(provider: &str) -> bool {
+    const MEASURED: &[&str] = &["tcp", "sockets", "shm", "udp", "ofi_rxm", "ofi_rxd"];
     provider.split(';').all(|layer| MEASURED.contains(&layer))
 }
 

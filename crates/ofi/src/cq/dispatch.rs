@@ -129,11 +129,19 @@ impl<T: Threading> CqCore<T> {
         // module); the reader lock makes us the only completer.
         unsafe {
             let slot = Slot::<T>::from_context(context);
+            // Once it is complete the slot, and with it the lane, may be somebody else's; but for one
+            // of a batch, which stays until its failure was counted.
+            let lane = slot.lane;
+            let batched = error.is_some() && lane.as_ref().habits.batched;
             let done = slot.complete(outcome, error, false);
-            if let After::Stray = done {
+            let stray = matches!(done, After::Stray);
+            if stray {
                 self.stray.fetch_add(1, Ordering::Relaxed);
             }
             after.push(slot, done);
+            if batched && !stray {
+                lane.as_ref().failed.fetch_add(1);
+            }
         }
     }
 

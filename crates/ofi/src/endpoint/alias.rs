@@ -56,8 +56,7 @@ impl<T: Threading> Core<T> {
         })?;
         Ok(Core::new(Parts {
             limits: self.limits.clone(),
-            overflow: self.lane().overflow,
-            silent_cancel: false,
+            habits: self.lane().habits,
             // SAFETY: fi_ep_alias succeeded.
             fid: unsafe { Owned::new(fid, NAME)? },
             info: self.info.clone(),
@@ -67,6 +66,7 @@ impl<T: Threading> Core<T> {
             domain: Arc::clone(&self.domain),
             groups: None,
             parents: Parents::alias_of(self),
+            tallies: Vec::new(),
         }))
     }
 }

@@ -4,8 +4,8 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use super::{
-    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, Parents, Parts, SharedReceive,
-    SharedTransmit,
+    Connectionless, Core, DIRECTED_MSG, Endpoint, Kind, Limits, Parents, Parts, SINGLE,
+    SINGLE_READS, SINGLE_SENDS, SINGLE_WRITES, SharedReceive, SharedTransmit,
     control::set_level,
     counters::Counters,
     multicast::{self, Groups},
@@ -16,13 +16,18 @@ use crate::{
     AddressVector, BindFlags, Caps, CompletionQueue, Counter, Domain, EndpointType, Error,
     ErrorKind, EventQueue, Info, MrMode, OpFlags, Result,
     av::local,
+    counter::CounterCore,
     cq::CqCore,
     eq::mail::Handle,
-    error::check,
+    error::{Needs, check},
     fabric::FabricCore,
     mr::KeyKind,
     object::{Owned, refuse_fork},
-    op::overflow::Overflow,
+    op::{
+        lane::{Habits, Lane},
+        overflow::Overflow,
+        tally::Tally,
+    },
     quirks::{Defect, quirk},
     threading::Threading,
 };
@@ -39,6 +44,9 @@ pub struct EndpointBuilder<K: Kind, T: Threading> {
     counters: Counters<T>,
     shared_receive: Option<SharedReceive<T>>,
     shared_transmit: Option<SharedTransmit<T>>,
+    batches: BindFlags,
+    /// The caller answers for how the provider counts.
+    trusted: bool,
     pub(super) options: Options,
     kind: PhantomData<K>,
 }
@@ -55,6 +63,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             counters: Counters::default(),
             shared_receive: None,
             shared_transmit: None,
+            batches: BindFlags::empty(),
+            trusted: false,
             options: Options::default(),
             kind: PhantomData,
         }
@@ -109,6 +119,32 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         self
     }
 
+    /// Operations of these classes (`TRANSMIT`, `WRITE`, `READ`) are posted in batches, and leave no
+    /// entry on the completion queue unless they fail: see [`Batch`](crate::Batch). All of them are:
+    /// such an operation by itself, or an inject, is refused by this endpoint then. Each class gets a
+    /// counter of its own, that nobody else can reach.
+    ///
+    /// Making the endpoint fails with `Unsupported` where the provider has no counters, or where nobody has
+    /// measured that it counts each success once
+    /// ([`trust_counters`](Self::trust_counters)).
+    #[doc(alias = "FI_SELECTIVE_COMPLETION")]
+    pub fn batches(mut self, classes: BindFlags) -> Self {
+        self.batches = classes;
+        self
+    }
+
+    /// Answers for a provider that was not measured, as [`batches`](Self::batches) needs it.
+    ///
+    /// # Safety
+    ///
+    /// The provider counts every successful operation of the endpoint's batches exactly once, when it has
+    /// ended as its level says and not before, and nothing else in its class; no operation that failed, and
+    /// none that it refused to take. Otherwise memory comes back that it may still touch.
+    pub unsafe fn trust_counters(mut self) -> Self {
+        self.trusted = true;
+        self
+    }
+
     /// The fabric of its domain.
     pub(crate) fn fabric(&self) -> &Arc<FabricCore> {
         &self.domain.0.fabric
@@ -137,15 +173,25 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 return Err(Error::invalid(NAME, "the completion queue is of another domain"));
             }
         }
+        let selective = !self.batches.is_empty();
         let mut queues = vec![(transmit.0.core.raw(), ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV)];
-        if !Arc::ptr_eq(&transmit.0, &receive.0) {
+        if selective || !Arc::ptr_eq(&transmit.0, &receive.0) {
             queues[0].1 = ofi_sys::FI_TRANSMIT;
+            if selective {
+                queues[0].1 |= ofi_sys::FI_SELECTIVE_COMPLETION;
+            }
             queues.push((receive.0.core.raw(), ofi_sys::FI_RECV));
         }
         let mut parents = Parents::shared(self.shared_receive, self.shared_transmit);
         let vector = self.av.as_ref().map(|av| av.0.id);
         let info = parents.check(domain, &self.info, &receive.0, vector)?;
-        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
+        let mut counters = self.counters;
+        let batches = counters.add_batches(&self.domain, &info, self.batches, self.trusted)?;
+        if !batches.is_empty() && parents.mix_counts(domain.info.provider()) {
+            return Err(Error::unsupported(NAME, Needs::Property("batches on shared contexts"))
+                .hint("give the endpoint contexts of its own"));
+        }
+        let habits = habits(&info, domain.mr_mode)?;
         let mut stranded = None;
         let place = parents.keep_open(domain.info.provider()).then_some(&mut stranded);
         let setup = Setup {
@@ -154,7 +200,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             kind: K::TYPE,
             av: self.av.as_ref(),
             queues: &queues,
-            counters: &self.counters,
+            counters: &counters,
             options: &self.options,
         };
         let opened = {
@@ -164,16 +210,19 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 bind(fid)
             })
         };
-        let core = |(fid, info): Opened<T>| {
-            parents.counters = self.counters.into_cores();
+        let level = self.options.level.map_or(0, |level| level.flag().raw());
+        let core = |opened: Opened<T>| {
+            let Opened { fid, info, injected } = opened;
+            parents.counters = counters.into_cores();
             let mut limits = Limits::of(&info, domain.mr_mode);
+            limits.batch(self.batches, level);
             if parents.receives_elsewhere() {
                 limits.caps &= !ofi_sys::FI_RECV;
             }
+            let tallies = tallies(&fid, batches, injected, &transmit, &receive);
             Core::new(Parts {
                 limits,
-                overflow,
-                silent_cancel: false,
+                habits,
                 fid,
                 info,
                 transmit: transmit.0,
@@ -183,6 +232,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 // Of a connected endpoint it was taken before.
                 groups: self.eq.map(|eq| Groups::new(eq.0)),
                 parents,
+                tallies,
             })
         };
         match (opened, stranded) {
@@ -226,8 +276,34 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     }
 }
 
-/// An endpoint, and the info it was opened with.
-type Opened<T> = (Owned<ofi_sys::fid_ep, T>, Info);
+/// An endpoint that was just made.
+pub(super) struct Opened<T: Threading> {
+    pub(super) fid: Owned<ofi_sys::fid_ep, T>,
+    /// What it was opened with.
+    pub(super) info: Info,
+    /// Messages that it has sent to itself: counters count them.
+    injected: u64,
+}
+
+/// What follows the batches of a new endpoint: one for each class.
+fn tallies<T: Threading>(
+    fid: &Owned<ofi_sys::fid_ep, T>,
+    batches: Vec<(BindFlags, Arc<CounterCore<T>>)>,
+    injected: u64,
+    transmit: &CompletionQueue<T>,
+    receive: &CompletionQueue<T>,
+) -> Vec<Arc<Tally<T>>> {
+    let tally = |(class, counter)| {
+        let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
+        let habits = Habits { batched: true, ..Habits::default() };
+        let lane = Lane::new(fid.as_nonnull(), Arc::clone(&sends), receives, habits);
+        let posted = if class == BindFlags::TRANSMIT { injected } else { 0 };
+        // SAFETY: `add_batches` made the counter, bound just now for this class alone;
+        // `Core::shut_down` closes the tally before it retires the lane.
+        unsafe { Tally::new(class, counter, lane, sends, posted) }
+    };
+    batches.into_iter().map(tally).collect()
+}
 
 /// Everything that an endpoint has before it is enabled.
 pub(super) struct Setup<'a, T: Threading> {
@@ -304,22 +380,23 @@ impl<T: Threading> Setup<'_, T> {
         // SAFETY: fi_endpoint succeeded.
         let fid: Owned<_, T> = unsafe { Owned::new(fid, NAME)? };
         match (self.finish(&fid, &info, bind), stranded) {
-            (Ok(()), _) => Ok((fid, info)),
+            (Ok(injected), _) => Ok(Opened { fid, info, injected }),
             (Err(error), None) => Err(error),
             (Err(error), Some(place)) => {
-                *place = Some((fid, info));
+                *place = Some(Opened { fid, info, injected: 0 });
                 Err(error)
             }
         }
     }
 
-    /// Binds everything, sets the options, enables it.
+    /// Binds everything, sets the options, enables it. Gives the number of messages that it has sent
+    /// to itself.
     fn finish(
         &self,
         fid: &Owned<ofi_sys::fid_ep, T>,
         info: &Info,
         bind: impl FnOnce(*mut ofi_sys::fid_ep) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let provider = self.domain.info().provider();
         // The vector first: some providers crash closing an endpoint that never got one.
         if let Some(av) = self.av {
@@ -335,9 +412,10 @@ impl<T: Threading> Setup<'_, T> {
         self.options.apply(fid.as_ptr(), provider, false)?;
         // SAFETY: open, and bound to all it needs.
         check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        let mut injected = 0;
         if quirk(provider, Defect::LastConnectionDangles).is_some() {
             if let Some(av) = self.av {
-                keep_connected(fid, info, &av.0);
+                injected = keep_connected(fid, info, &av.0);
             }
         }
         if local::concerns(info) {
@@ -348,7 +426,7 @@ impl<T: Threading> Setup<'_, T> {
         if let Some(level) = self.options.level {
             set_level(fid.as_ptr(), level)?;
         }
-        Ok(())
+        Ok(injected)
     }
 }
 
@@ -382,25 +460,30 @@ fn bind_fid<T>(ep: &Owned<ofi_sys::fid_ep, T>, fid: *mut ofi_sys::fid, flags: u6
 
 /// Has an endpoint of rxm connect to itself, so that its table of connections is never without one
 /// (quirk 25). Nothing is sent: the first try only begins to connect. Where that fails, what it guards
-/// against is as likely as without.
+/// against is as likely as without. Returns how many messages were sent all the same: counters count them.
 fn keep_connected<T: Threading>(
     fid: &Owned<ofi_sys::fid_ep, T>,
     info: &Info,
     av: &crate::av::AvCore<T>,
-) {
+) -> u64 {
     // SAFETY: the endpoint is open and enabled.
-    let Ok(name) = (unsafe { own_name(fid.as_fid(), info) }) else { return };
+    let Ok(name) = (unsafe { own_name(fid.as_fid(), info) }) else { return 0 };
+    let mut injected = 0;
     av.visit(&name, |to| {
         let (ep, nothing) = (fid.as_ptr(), std::ptr::null());
         // SAFETY: the endpoint is open, with the capability; the address was just inserted.
-        unsafe {
+        let status = unsafe {
             if info.caps().contains(Caps::MSG) {
-                ofi_sys::fi_inject(ep, nothing, 0, to);
+                ofi_sys::fi_inject(ep, nothing, 0, to)
             } else if info.caps().contains(Caps::TAGGED) {
-                ofi_sys::fi_tinject(ep, nothing, 0, to, 0);
+                ofi_sys::fi_tinject(ep, nothing, 0, to, 0)
+            } else {
+                return;
             }
-        }
+        };
+        injected = u64::from(status == 0);
     });
+    injected
 }
 
 /// Says once what this crate cannot avoid by itself.
@@ -419,8 +502,23 @@ fn warn_of_segments(provider: &str) {
     }
 }
 
+/// How what is opened with an info carries out its operations. `domain` is what the domain asks of
+/// registrations.
+pub(super) fn habits(info: &Info, domain: MrMode) -> Result<Habits> {
+    Ok(Habits {
+        overflow: needs_overflow(info).then(Overflow::get).transpose()?,
+        discards_by_flag: asked(info, domain).contains(MrMode::LOCAL),
+        ..Habits::default()
+    })
+}
+
+/// What is asked of registrations: the endpoint's info may say more than its domain.
+fn asked(info: &Info, domain: MrMode) -> MrMode {
+    domain | info.domain().mr_mode().taken_apart()
+}
+
 /// Whether a receive that is shorter than its message needs room for the rest.
-pub(super) fn needs_overflow(info: &Info) -> bool {
+fn needs_overflow(info: &Info) -> bool {
     quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
 }
 
@@ -429,6 +527,17 @@ fn directed_messages(info: &Info) -> u64 {
     let granted = info.caps().contains(Caps::DIRECTED_RECV)
         && quirk(info.provider(), Defect::DirectedIgnored).is_none();
     if granted { DIRECTED_MSG } else { 0 }
+}
+
+/// What is posted by itself, where these classes are posted in batches.
+fn singles(batches: BindFlags) -> u64 {
+    let classes = [
+        (BindFlags::TRANSMIT, SINGLE_SENDS),
+        (BindFlags::WRITE, SINGLE_WRITES),
+        (BindFlags::READ, SINGLE_READS),
+    ];
+    let single = |(class, bit): &(BindFlags, u64)| if batches.contains(*class) { 0 } else { *bit };
+    classes.iter().map(single).sum()
 }
 
 /// Without any of the four, or of the two, a capability that has them means all (fi_getinfo.3).
@@ -441,11 +550,11 @@ fn with_modifiers(caps: u64) -> u64 {
 }
 
 impl Limits {
-    /// `domain` is what the domain asks of registrations; the endpoint's info may say more.
+    /// `domain` is what the domain asks of registrations.
     pub(super) fn of(info: &Info, domain: MrMode) -> Limits {
-        let mr_mode = domain | info.domain().mr_mode().taken_apart();
+        let mr_mode = asked(info, domain);
         Limits {
-            caps: with_modifiers(info.caps().raw()) | directed_messages(info),
+            caps: with_modifiers(info.caps().raw()) | directed_messages(info) | SINGLE,
             message: info.endpoint().max_msg_size(),
             inject: info.tx().inject_size(),
             transmit_iov: info.tx().iov_limit().max(1),
@@ -469,7 +578,16 @@ impl Limits {
                 true => KeyKind::Mapped as u8,
                 false => KeyKind::Plain as u8,
             },
+            selective: false,
+            level: 0,
         }
+    }
+
+    /// Operations of these classes are posted in batches, and mean this level if they say none.
+    fn batch(&mut self, classes: BindFlags, level: u64) {
+        self.selective = !classes.is_empty();
+        self.level = level;
+        self.caps = self.caps & !SINGLE | singles(classes);
     }
 }
 

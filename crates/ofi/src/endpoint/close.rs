@@ -12,6 +12,7 @@
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
 
 use std::{
+    ptr::NonNull,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -53,6 +54,9 @@ impl<T: Threading> Core<T> {
         for queue in queues {
             queue.detach(self.lane);
         }
+        for tally in &self.tallies {
+            self.transmit.core.detach_tally(tally);
+        }
         let closed = Error::closed("endpoint");
         let mut after = Deferred::new();
         self.lane().fail_backlog(&closed, &mut after);
@@ -79,19 +83,33 @@ impl<T: Threading> Core<T> {
             return Err(self.leak(left));
         }
         self.close_fid(queues, &closed, left)?;
-        if let Some(av) = &self.av {
-            av.detach(self.lane);
+        for lane in self.lanes() {
+            if let Some(av) = &self.av {
+                av.detach(lane);
+            }
+            // SAFETY: the fid is closed, nothing is posted, and `is_closed` keeps us from coming here
+            // or touching the lane again; nor does a tally, which was closed.
+            unsafe { Lane::retire(lane) };
         }
-        // SAFETY: the fid is closed, nothing is posted, and `is_closed` keeps us from coming here
-        // or touching the lane again.
-        unsafe { Lane::retire(self.lane) };
         Ok(())
+    }
+
+    /// The lane of its operations, and those of its batches.
+    fn lanes(&self) -> Vec<NonNull<Lane<T>>> {
+        let batches = self.tallies.iter().map(|tally| tally.lane_ptr());
+        std::iter::once(self.lane).chain(batches).collect()
+    }
+
+    /// Operations that have not ended, those of batches too.
+    fn in_flight(&self) -> usize {
+        let batches: usize = self.tallies.iter().map(|tally| tally.in_flight()).sum();
+        self.lane().in_flight() + batches
     }
 
     /// Cancels receives and drives the queues. Returns how many operations are left.
     fn drain(&self, queues: &[&crate::cq::CqCore<T>], timeout: Duration) -> usize {
         let lane = self.lane();
-        if lane.in_flight() == 0 {
+        if self.in_flight() == 0 {
             return 0;
         }
         for slot in lane.slots() {
@@ -106,8 +124,12 @@ impl<T: Threading> Core<T> {
         }
         let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
         let deadline = Instant::now().checked_add(timeout);
-        wait::park_until(&sources, &mut |_| lane.in_flight() == 0, deadline);
-        lane.in_flight()
+        // The end of a batch comes without an event.
+        let restless = if self.tallies.is_empty() { 0 } else { 1 };
+        self.transmit.core.backlogged.fetch_add(restless);
+        wait::park_until(&sources, &mut |_| self.in_flight() == 0, deadline);
+        self.transmit.core.backlogged.fetch_add(restless.wrapping_neg());
+        self.in_flight()
     }
 
     fn close_fid(
@@ -135,7 +157,7 @@ impl<T: Threading> Core<T> {
         }
         let mut after = Deferred::new();
         let mut taken = Vec::new();
-        let mut limbo = false;
+        let mut limbo = Vec::new();
         let result = {
             // Before the queues' readers: nobody who has one of those waits for this one.
             let mut events = self.connection.as_ref().map(|c| (c, c.eq.core.hold()));
@@ -144,8 +166,16 @@ impl<T: Threading> Core<T> {
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
+            for lane in self.lanes() {
+                // SAFETY: none is retired yet.
+                unsafe { lane.as_ref() }.shut();
+            }
+            for tally in &self.tallies {
+                // SAFETY: both readers are held off.
+                unsafe { tally.sweep() };
+            }
+            // Those of the tallies too: nobody reads them after the sweep.
             let _counters = counter::hold(self.parents.counters.iter().map(|counter| &**counter));
-            lane.shut();
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
                 let at = ordered.iter().position(receives).expect("one of them");
@@ -161,8 +191,13 @@ impl<T: Threading> Core<T> {
                 }),
             };
             if result.is_ok() && quirks::close_returns_memory(self.provider()) {
-                // SAFETY: closed with 0 on such a provider, both readers are held off.
-                limbo = unsafe { lane.end_in_limbo(closed, &mut after) };
+                for lane in self.lanes() {
+                    // SAFETY: closed with 0 on such a provider, both readers are held off; no lane is
+                    // retired yet.
+                    if unsafe { lane.as_ref().end_in_limbo(closed, &mut after) } {
+                        limbo.push(lane);
+                    }
+                }
             }
             if let (Ok(()), Some((connection, reader))) = (&result, &mut events) {
                 // No event of this endpoint is left for whatever comes to its address next.
@@ -177,17 +212,20 @@ impl<T: Threading> Core<T> {
         if result.is_err() {
             return Err(self.leak(left));
         }
-        if limbo {
-            // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
-            let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
-            if quirks::quirk(self.provider(), Defect::EntriesComeLate).is_some() {
-                // There is no telling when: the slots stay for good.
-                std::mem::forget(Arc::clone(&claim));
+        let clean = left == 0 || quirks::close_returns_memory(self.provider());
+        self.tallies.iter().for_each(|tally| tally.close(clean));
+        if !limbo.is_empty() {
+            for lane in limbo {
+                // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
+                let claim = Arc::new(unsafe { LimboClaim::new(lane) });
+                if quirks::quirk(self.provider(), Defect::EntriesComeLate).is_some() {
+                    // There is no telling when: the slots stay for good.
+                    std::mem::forget(Arc::clone(&claim));
+                }
+                for queue in queues {
+                    queue.hold().claim(Arc::clone(&claim));
+                }
             }
-            for queue in queues {
-                queue.hold().claim(Arc::clone(&claim));
-            }
-            drop(claim);
             // Mostly they are empty by now.
             for queue in queues {
                 queue.progress();
@@ -219,6 +257,7 @@ impl<T: Threading> Core<T> {
             connection: self.connection.take(),
             parents: Box::new(parents.let_go()),
             aliases: Box::new(Wards::new()),
+            tallies: std::mem::take(&mut self.tallies),
             info: self.info.clone(),
         });
         // `parents` may be the last to hold the contexts, which close then, and it with them.
@@ -227,7 +266,12 @@ impl<T: Threading> Core<T> {
     /// Leaves the endpoint open for good: closing it would crash, or failed.
     #[cold]
     pub(super) fn leak(&self, left: usize) -> Error {
-        self.lane().shut();
+        for lane in self.lanes() {
+            // SAFETY: a lane is retired only after the close, which is not done.
+            unsafe { lane.as_ref() }.shut();
+        }
+        self.tallies.iter().for_each(|tally| tally.close(false));
+        std::mem::forget(self.tallies.clone());
         self.fid.leak();
         self.domain.leak();
         count_leaked_operations(left);

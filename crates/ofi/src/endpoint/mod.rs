@@ -23,8 +23,10 @@ use crate::{
     mr::BoundRegions,
     object::{CloseError, Owned},
     op::{
-        Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane,
-        overflow::Overflow, peek,
+        Batch, Batched, Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide,
+        lane::{Habits, Lane},
+        peek,
+        tally::Tally,
     },
     threading::{Shared, Threading},
 };
@@ -131,6 +133,8 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
+    /// Of the classes whose operations are posted in batches.
+    pub(crate) tallies: Box<[Arc<Tally<T>>]>,
     domain: Arc<DomainCore<T>>,
     /// Of an endpoint that has an event queue for them.
     groups: Option<Box<multicast::Groups<T>>>,
@@ -154,6 +158,13 @@ unsafe impl Sync for Core<Shared> {}
 /// A capability of our own, in a bit that libfabric's do not use: untagged receives can be directed.
 pub(crate) const DIRECTED_MSG: u64 = 1;
 
+/// Three more, which every endpoint has but those that are made for batches of the class: operations
+/// that are followed one by one.
+pub(crate) const SINGLE_SENDS: u64 = 1 << 7;
+pub(crate) const SINGLE_WRITES: u64 = 1 << 14;
+pub(crate) const SINGLE_READS: u64 = 1 << 15;
+pub(crate) const SINGLE: u64 = SINGLE_SENDS | SINGLE_WRITES | SINGLE_READS;
+
 /// What the endpoint was granted: looked at before each post.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -170,6 +181,10 @@ pub(crate) struct Limits {
     pub(crate) prefix: u32,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
+    /// Only what asks for an entry has one (FI_SELECTIVE_COMPLETION).
+    pub(crate) selective: bool,
+    /// What operations of such an endpoint mean that do not say it themselves: a flag, or 0.
+    pub(crate) level: u64,
     /// Every buffer on a device must (FI_MR_HMEM, rule M12).
     pub(crate) device_registration: bool,
     /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
@@ -201,10 +216,9 @@ struct Parts<T: Threading> {
     domain: Arc<DomainCore<T>>,
     groups: Option<Box<multicast::Groups<T>>>,
     parents: Parents<T>,
-    /// What goes behind its receives, where they need that.
-    overflow: Option<&'static Overflow>,
-    /// A receive that was cancelled has no entry.
-    silent_cancel: bool,
+    /// Of its batches.
+    tallies: Vec<Arc<Tally<T>>>,
+    habits: Habits,
 }
 
 impl<T: Threading> Core<T> {
@@ -212,15 +226,19 @@ impl<T: Threading> Core<T> {
     fn new(parts: Parts<T>) -> Core<T> {
         let Parts { fid, info, limits, transmit, receive, av, domain, groups, parents, .. } = parts;
         let (sends, receives) = (Arc::clone(&transmit.core), Arc::clone(&receive.core));
-        let (overflow, silent) = (parts.overflow, parts.silent_cancel);
-        let by_flag = limits.local_registration;
-        let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow, silent, by_flag);
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, parts.habits);
         transmit.core.attach(lane);
         if !Arc::ptr_eq(&transmit, &receive) {
             receive.core.attach(lane);
         }
         if let Some(av) = &av {
             av.attach(lane);
+        }
+        for tally in &parts.tallies {
+            transmit.core.attach_tally(tally);
+            if let Some(av) = &av {
+                av.attach(tally.lane_ptr());
+            }
         }
         Core {
             lane,
@@ -231,6 +249,7 @@ impl<T: Threading> Core<T> {
             transmit,
             receive,
             av,
+            tallies: parts.tallies.into(),
             domain,
             groups,
             bound: BoundRegions::new(),
@@ -353,7 +372,18 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     /// Operations that have not ended yet. Walks them: for tests and diagnosis.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.core.lane().in_flight()
+        let batches: usize = self.core.tallies.iter().map(|tally| tally.in_flight()).sum();
+        self.core.lane().in_flight() + batches
+    }
+
+    /// A batch of operations of one kind, with nothing in it yet: its first post says of which.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the endpoint was not made for batches of these
+    /// ([`EndpointBuilder::batches`]).
+    pub fn batch<V: Batched, B>(&self) -> Result<Batch<V, B, T>> {
+        self.core.batch()
     }
 
     /// Closes the endpoint: refuses posts, cancels every receive, drives the completion queues

@@ -171,6 +171,11 @@ impl<T: Threading> Parents<T> {
             || self.scalable.is_some() && quirk(provider, Defect::ContextDangles).is_some()
     }
 
+    /// Whether counters of an endpoint on them may miss what it does, or its batches outlive it.
+    pub(super) fn mix_counts(&self, provider: &str) -> bool {
+        self.transmit.is_some() || self.keep_open(provider)
+    }
+
     /// Whether it is an alias whose endpoint is there: closing it would end nothing.
     pub(super) fn keep_alias(&self) -> bool {
         self.aliased.is_some()

@@ -10,7 +10,7 @@ use ofi_sys::fid_ep;
 
 use super::{
     Connectionless, Core, Limits, Parents, Parts, ReceiveContext, TransmitContext,
-    builder::{check_info, hold_readers, needs_overflow},
+    builder::{check_info, habits, hold_readers},
     own_name,
     parents::{Wards, check_progress},
 };
@@ -21,7 +21,7 @@ use crate::{
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, forked, refuse_fork},
-    op::overflow::Overflow,
+    op::lane::Habits,
     threading::{Shared, Threading},
 };
 
@@ -160,7 +160,7 @@ impl<K: Connectionless, T: Threading> ScalableEndpointBuilder<K, T> {
                 (*(*copy).ep_attr).rx_ctx_cnt = receives;
             })?
         };
-        let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
+        let habits = habits(&info, domain.mr_mode)?;
         let mut fid = std::ptr::null_mut();
         // SAFETY: domain and info are alive; `fid` receives the endpoint.
         let status = unsafe {
@@ -197,7 +197,7 @@ impl<K: Connectionless, T: Threading> ScalableEndpointBuilder<K, T> {
         let context = |direction| {
             let core = &core;
             move |(fid, queue): (_, &CompletionQueue<T>)| {
-                core.context(direction, fid, &queue.0, overflow)
+                core.context(direction, fid, &queue.0, habits)
             }
         };
         let transmit: Vec<_> = sending
@@ -275,7 +275,7 @@ impl<T: Threading> ScalableCore<T> {
         direction: u64,
         fid: Owned<fid_ep, T>,
         queue: &Arc<CqOpen<T>>,
-        overflow: Option<&'static Overflow>,
+        habits: Habits,
     ) -> Core<T> {
         let mut limits = Limits::of(&self.info, self.domain.mr_mode);
         if direction == ofi_sys::FI_TRANSMIT {
@@ -283,8 +283,7 @@ impl<T: Threading> ScalableCore<T> {
         }
         Core::new(Parts {
             limits,
-            overflow,
-            silent_cancel: false,
+            habits,
             fid,
             info: self.info.clone(),
             transmit: Arc::clone(queue),
@@ -293,6 +292,7 @@ impl<T: Threading> ScalableCore<T> {
             domain: Arc::clone(&self.domain),
             groups: None,
             parents: Parents::scalable(self),
+            tallies: Vec::new(),
         })
     }
 

@@ -14,7 +14,7 @@ use ofi_sys::{fid_ep, fid_stx};
 
 use super::{
     Core, Limits, Parents, Parts,
-    builder::{check_info, hold_readers, needs_overflow},
+    builder::{check_info, habits, hold_readers},
     close::DROP_BOUND,
     parents::{Wards, check_progress},
 };
@@ -24,7 +24,7 @@ use crate::{
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, forked, refuse_fork},
-    op::{RecvOp, overflow::Overflow},
+    op::{RecvOp, lane::Habits},
     quirks::{Defect, quirk},
     threading::{Shared, Threading},
 };
@@ -132,8 +132,10 @@ impl<T: Threading> Domain<T> {
         limits.caps &= ofi_sys::FI_MSG | ofi_sys::FI_TAGGED | ofi_sys::FI_RECV;
         let core = Core::new(Parts {
             limits,
-            overflow: needs_overflow(&info).then(Overflow::get).transpose()?,
-            silent_cancel: quirk(info.provider(), Defect::SilentCancel).is_some(),
+            habits: Habits {
+                silent_cancel: quirk(info.provider(), Defect::SilentCancel).is_some(),
+                ..habits(&info, self.0.mr_mode)?
+            },
             fid,
             info,
             transmit: Arc::clone(&queue.0),
@@ -142,6 +144,7 @@ impl<T: Threading> Domain<T> {
             domain: Arc::clone(&self.0),
             groups: None,
             parents: Parents::default(),
+            tallies: Vec::new(),
         });
         let (wards, vector) = (Wards::new(), OnceLock::new());
         Ok(SharedReceive(Arc::new(ReceiveCore { core, wards, vector })))

@@ -30,7 +30,7 @@ impl<T: Threading> Core<T> {
     #[cold]
     pub(super) fn take_unexpected(&self, reader: &mut Reader<T>, after: &mut Vec<Deferred<T>>) {
         let queue = &self.receive.core;
-        let Some(overflow) = self.lane().overflow else { return };
+        let Some(overflow) = self.lane().habits.overflow else { return };
         let room = overflow.segment();
         let mut read = || {
             let mut batch = Deferred::new();

@@ -12,11 +12,15 @@ use std::{
 use libc::iovec;
 use ofi_sys::{fi_ioc, fid_ep};
 
-use super::{Memory, Operation, Outcome, Uses, Verb, inject::Injects, options::Flagged};
+use super::{
+    Memory, Operation, Outcome, Uses, Verb,
+    inject::Injects,
+    options::{Flagged, told, with},
+};
 use crate::{
     Access, AtomicOp, Datatype, Error, ErrorKind, RemoteSlice, Result,
     buf::{Buf, BufMut, Place, Segments},
-    endpoint::Core,
+    endpoint::{Core, SINGLE_READS, SINGLE_WRITES},
     error::Needs,
     quirks::{Defect, quirk},
     threading::{Shared, Threading},
@@ -278,7 +282,7 @@ impl Memory {
 }
 
 macro_rules! verbs {
-    ($($verb:ident $form:ident $name:literal;)*) => {$(
+    ($($verb:ident $form:ident $class:ident $name:literal;)*) => {$(
         impl $verb {
             pub(crate) fn new<T: Threading>(
                 core: &Core<T>,
@@ -315,7 +319,11 @@ macro_rules! verbs {
 
             #[inline]
             fn needs(&self) -> u64 {
-                ofi_sys::FI_ATOMIC
+                ofi_sys::FI_ATOMIC | $class
+            }
+
+            fn add_flags(&mut self, flags: u64, level: u64) {
+                self.0.flags = with(self.0.flags, flags, level);
             }
 
             #[inline]
@@ -357,9 +365,9 @@ macro_rules! verbs {
 }
 
 verbs! {
-    AtomicVerb Apply "fi_atomic";
-    FetchVerb Fetch "fi_fetch_atomic";
-    CompareVerb Compare "fi_compare_atomic";
+    AtomicVerb Apply SINGLE_WRITES "fi_atomic";
+    FetchVerb Fetch SINGLE_READS "fi_fetch_atomic";
+    CompareVerb Compare SINGLE_READS "fi_compare_atomic";
 }
 
 impl AtomicVerb {
@@ -374,7 +382,7 @@ impl AtomicVerb {
         memory.as_values(action.size(), |values, desc| unsafe {
             if flags != 0 {
                 return action.message(values, desc, context, |message| {
-                    ofi_sys::fi_atomicmsg(ep, message, flags | ofi_sys::FI_COMPLETION)
+                    ofi_sys::fi_atomicmsg(ep, message, told(flags))
                 });
             }
             match *values {
@@ -420,7 +428,7 @@ impl FetchVerb {
             }
             let mut results = fi_ioc { addr: result, count };
             action.message(&[fi_ioc { addr: buf, count }], &raw mut desc, context, |message| {
-                let flags = flags | ofi_sys::FI_COMPLETION;
+                let flags = told(flags);
                 let (results, descs) = (&raw mut results, &raw mut result_desc);
                 ofi_sys::fi_fetch_atomicmsg(ep, message, results, descs, 1, flags)
             })
@@ -463,7 +471,7 @@ impl CompareVerb {
             let (mut results, expected) =
                 (fi_ioc { addr: result, count }, fi_ioc { addr: expected, count });
             action.message(&[fi_ioc { addr: buf, count }], &raw mut desc, context, |message| {
-                let flags = flags | ofi_sys::FI_COMPLETION;
+                let flags = told(flags);
                 ofi_sys::fi_compare_atomicmsg(
                     ep,
                     message,

@@ -71,8 +71,9 @@ fn inject<V: Injects, T: Threading>(
     }
     let unknown = to.is_some_and(|address| !core.knows(address));
     let keys = verb.keys() & !u64::from(core.limits.keys) != 0;
-    if verb.needs() & !core.limits.caps != 0 || unknown || keys {
-        return Err(post::refuse(core, *verb, (1, 0), false, unknown));
+    let missing = verb.needs() & !core.limits.caps;
+    if missing != 0 || unknown || keys {
+        return Err(post::refuse::<V, T>(core, missing, keys, (1, 0), false, unknown));
     }
     let mut list = Segments::new();
     list.push(bytes.as_ptr().cast_mut(), bytes.len());

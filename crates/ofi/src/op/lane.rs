@@ -37,12 +37,7 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) fid: NonNull<ofi_sys::fid_ep>,
     pub(crate) transmit: Arc<CqCore<T>>,
     pub(crate) receive: Arc<CqCore<T>>,
-    /// What goes behind the memory of every receive, where short ones never end.
-    pub(crate) overflow: Option<&'static Overflow>,
-    /// A receive that `fi_cancel` has ended has no entry.
-    silent_cancel: bool,
-    /// Whether a claimed message is let go of by `FI_DISCARD`.
-    pub(crate) discards_by_flag: bool,
+    pub(crate) habits: Habits,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
     /// against ABA in the high half. 0 if there is none.
     free: T::Word,
@@ -58,7 +53,22 @@ pub(crate) struct Lane<T: Threading> {
     backlog: T::Lock<Vec<Waiting<T>>>,
     /// Operations in `backlog`, read without its lock.
     pub(crate) backlogged: T::Word,
+    /// Entries of failed operations, on a lane of batches.
+    pub(crate) failed: T::Word,
     watch: Watch,
+}
+
+/// What is particular to the operations of a lane.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Habits {
+    /// What goes behind the memory of every receive, where short ones never end.
+    pub(crate) overflow: Option<&'static Overflow>,
+    /// A receive that `fi_cancel` has ended has no entry.
+    pub(crate) silent_cancel: bool,
+    /// A claimed message is let go of by `FI_DISCARD`.
+    pub(crate) discards_by_flag: bool,
+    /// They leave an entry only where they fail, see [`Tally`](super::Tally).
+    pub(crate) batched: bool,
 }
 
 /// Posts to one destination that wait for room, in order.
@@ -75,17 +85,13 @@ impl<T: Threading> Lane<T> {
         fid: NonNull<ofi_sys::fid_ep>,
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
-        overflow: Option<&'static Overflow>,
-        silent_cancel: bool,
-        discards_by_flag: bool,
+        habits: Habits,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
-            overflow,
-            silent_cancel,
-            discards_by_flag,
+            habits,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
@@ -94,6 +100,7 @@ impl<T: Threading> Lane<T> {
             lost: T::Word::new(0),
             backlog: T::Lock::new(Vec::new()),
             backlogged: T::Word::new(0),
+            failed: T::Word::new(0),
             watch: Watch::new(),
         });
         NonNull::from(Box::leak(lane))
@@ -312,7 +319,7 @@ impl<T: Threading> Lane<T> {
         // the caller's half of it keeps it from naming a later operation.
         let status = unsafe { ofi_sys::fi_cancel(self.fid.as_ptr().cast(), slot.context()) };
         crate::error::check(status as i64, "fi_cancel")?;
-        if self.silent_cancel {
+        if self.habits.silent_cancel {
             let mut after = Deferred::new();
             self.end_cancelled(slot, &mut after);
             drop(open);

@@ -39,6 +39,8 @@ use crate::{
 };
 
 mod atomic;
+mod batch;
+mod chain;
 mod failed;
 mod inject;
 pub(crate) mod lane;
@@ -53,11 +55,13 @@ mod recv;
 mod rma;
 mod send;
 pub(crate) mod slot;
+pub(crate) mod tally;
 
 pub use atomic::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, FetchVerb,
 };
 pub(crate) use atomic::{Form, Validity};
+pub use batch::{Batch, Batched, Ended, Unended};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
@@ -137,6 +141,8 @@ pub(crate) mod sealed {
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
         fn needs(&self) -> u64;
+        /// Adds flags of the C call, where it has such, and a level where it says none.
+        fn add_flags(&mut self, _flags: u64, _level: u64) {}
         /// What the keys of the remote memory are that it names: bits of `KeyKind`, 0 for no key.
         #[inline]
         fn keys(&self) -> u64 {
@@ -243,12 +249,15 @@ where
         if let Some(fault) = fault {
             return Err(Failed::back(fault, buffer));
         }
+        if core.limits.selective {
+            verb.add_flags(ofi_sys::FI_COMPLETION, core.limits.level);
+        }
         let lane = core.lane();
         if !queue && lane.must_wait(verb.class()) {
             return Err(Failed::back(Error::busy(), buffer));
         }
         let laid = post::lay::<V, B, T>(lane, buffer);
-        if let Err(error) = post::check(core, verb, &laid.list, to) {
+        if let Err(error) = post::check(core, core.limits.caps, verb, &laid.list, to) {
             return Err(laid.lift(error));
         }
         let mapped = verb.keys() == KeyKind::Mapped as u64;
@@ -520,7 +529,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
             return Ok((V::finish(note, outcome), self.take()));
         }
         let error = error.unwrap_or_else(|| {
-            if let Some(overflow) = self.lane().overflow {
+            if let Some(overflow) = self.lane().habits.overflow {
                 overflow.clear(over);
             }
             Error::from_errno(crate::Errno::ETRUNC, V::NAME)

@@ -21,6 +21,27 @@ pub enum CompletionLevel {
     Commit,
 }
 
+/// A flag of our own, in a bit that libfabric's operation flags do not use: no entry for a success.
+pub(crate) const QUIET: u64 = 1;
+
+/// What libfabric is told, for the flags of a verb: an entry is asked for unless it is [`QUIET`].
+#[inline]
+pub(crate) fn told(flags: u64) -> u64 {
+    if flags & QUIET == 0 { flags | ofi_sys::FI_COMPLETION } else { flags & !QUIET }
+}
+
+/// Flags of a verb with `more`, and with the endpoint's level if they say none: no call that takes flags
+/// looks at those which operations have without asking.
+#[inline]
+pub(crate) fn with(flags: u64, more: u64, level: u64) -> u64 {
+    const LEVELS: u64 = ofi_sys::FI_INJECT_COMPLETE
+        | ofi_sys::FI_TRANSMIT_COMPLETE
+        | ofi_sys::FI_DELIVERY_COMPLETE
+        | ofi_sys::FI_MATCH_COMPLETE
+        | ofi_sys::FI_COMMIT_COMPLETE;
+    flags | more | if flags & LEVELS == 0 { level } else { 0 }
+}
+
 impl CompletionLevel {
     pub(crate) fn flag(self) -> OpFlags {
         match self {

@@ -150,7 +150,7 @@ fn refuse_claims<T: Threading>(core: &Core<T>) -> Option<Error> {
         // It frees the message when it is received, while the thread that delivered it may still look
         // at it.
         "ask for manual progress and a confined domain: no thread but yours then"
-    } else if core.lane().discards_by_flag {
+    } else if core.lane().habits.discards_by_flag {
         return None;
     } else {
         // What is not wanted in the end is received there.
@@ -319,7 +319,7 @@ impl<'ep, T: Threading> Claimed<'ep, T> {
         let laid = unsafe {
             post::lay_in::<ClaimVerb, B, T>(self.core.lane(), self.slot.as_ref(), buffer)
         };
-        if let Err(error) = post::check(self.core, verb, &laid.list, None) {
+        if let Err(error) = post::check(self.core, self.core.limits.caps, verb, &laid.list, None) {
             return Err(Unclaimed { error, buf: laid.take_out(), claimed: Some(self) });
         }
         // The slot is the operation's now.
@@ -364,7 +364,7 @@ pub(crate) unsafe fn home_orphan<T: Threading>(slot: &Slot<T>, keeps: bool) {
 unsafe fn discard<T: Threading>(slot: &Slot<T>) {
     // SAFETY: the slot is away, so its lane exists; its claim has ended well.
     let (lane, found) = unsafe { (slot.lane.as_ref(), slot.outcome()) };
-    let (flags, room) = if lane.discards_by_flag {
+    let (flags, room) = if lane.habits.discards_by_flag {
         (ofi_sys::FI_CLAIM | ofi_sys::FI_DISCARD, Nowhere(None))
     } else if let Ok(room) = Overflow::get() {
         (ofi_sys::FI_CLAIM, Nowhere(Some((room, found.len))))

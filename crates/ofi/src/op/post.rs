@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Address, Error, ErrorKind, Place, Result,
     buf::{INLINE_SEGMENTS, Segments},
-    endpoint::{Core, DIRECTED_MSG, Limits},
+    endpoint::{Core, DIRECTED_MSG, Limits, SINGLE},
     error::Needs,
     mr::KeyKind,
     threading::{Threading, Word},
@@ -183,10 +183,11 @@ pub(super) fn refused<V: Verb>(status: isize) -> Error {
     Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
 }
 
-/// What must hold before libfabric sees the operation.
+/// What must hold before libfabric sees the operation, of an endpoint that `caps` says what it is for.
 #[inline(always)]
 pub(super) fn check<V: Verb, T: Threading>(
     core: &Core<T>,
+    caps: u64,
     verb: V,
     list: &Segments,
     to: Option<Address>,
@@ -195,7 +196,7 @@ pub(super) fn check<V: Verb, T: Threading>(
     if V::HEADED && list.head() != limits.prefix as usize {
         return Err(prefix::misfit(core, V::NAME, list.head()));
     }
-    let good = verb.needs() & !limits.caps == 0
+    let good = verb.needs() & !caps == 0
         && list.count() <= limits.pieces::<V>()
         && (V::RECEIVES || list.total() - list.head() <= limits.message)
         && (!limits.local_registration || list.unregistered() == 0)
@@ -210,8 +211,10 @@ pub(super) fn check<V: Verb, T: Threading>(
         if limits.refuse_device(list) {
             return Err(device_refused::<V>());
         }
+        let missing = verb.needs() & !caps;
+        let keys = verb.keys() & !u64::from(limits.keys) != 0;
         let sizes = (list.count(), list.total() - list.head());
-        return Err(refuse(core, verb, sizes, foreign, unknown));
+        return Err(refuse::<V, T>(core, missing, keys, sizes, foreign, unknown));
     }
     verb.fits(list, limits.remote_iov)
 }
@@ -244,20 +247,21 @@ fn device_refused<V: Verb>() -> Error {
         )
 }
 
-/// Why [`check`] does not like it: `count` and `total` of the list, whether it has regions of
+/// Why [`check`] does not like it: the capabilities that are missing, whether its `keys` are not what
+/// the endpoint uses, `count` and `total` of the list, whether it has regions of
 /// another domain, and whether the address is none of this endpoint's.
 #[cold]
 #[inline(never)]
 pub(super) fn refuse<V: Verb, T: Threading>(
     core: &Core<T>,
-    verb: V,
+    missing: u64,
+    keys: bool,
     (count, total): (usize, usize),
     foreign: bool,
     unknown: bool,
 ) -> Error {
     let limits = &core.limits;
-    let missing = verb.needs() & !limits.caps;
-    if verb.keys() & !u64::from(limits.keys) != 0 {
+    if keys {
         let raw = limits.keys == KeyKind::Mapped as u8;
         let detail = if raw { "the key is not mapped" } else { "the key is another domain's" };
         return Error::invalid(V::NAME, detail)
@@ -288,7 +292,12 @@ pub(super) fn refuse<V: Verb, T: Threading>(
              otherwise ask for the capability in the hints",
         );
     }
-    if missing != 0 {
+    if missing & SINGLE != 0 && missing & !SINGLE == 0 {
+        return Error::invalid(V::NAME, "the endpoint was made for batches of these")
+            .hint("post it in a batch, of one if need be");
+    }
+    if missing & !SINGLE != 0 {
+        let missing = missing & !SINGLE;
         let caps = crate::Caps::from_raw(missing);
         let name = caps.iter_names().next().map_or("unknown", |(name, _)| name);
         return Error::unsupported(V::NAME, Needs::Capability(name))
@@ -373,7 +382,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
             if let Some((iov, desc)) = list.single() {
                 return Self::issue_one(lane, slot, &verb, iov, desc);
             }
-            if let Some(overflow) = lane.overflow.filter(|_| V::FILLS) {
+            if let Some(overflow) = lane.habits.overflow.filter(|_| V::FILLS) {
                 let rest = overflow.segment();
                 list.push(rest.iov_base.cast(), rest.iov_len);
             }
@@ -397,7 +406,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: the body's lists are the operation's. They live in the slot until it is home (rule
         // B9).
         unsafe {
-            let memory = match lane.overflow.filter(|_| V::FILLS) {
+            let memory = match lane.habits.overflow.filter(|_| V::FILLS) {
                 None => Memory::One(iov, desc),
                 Some(overflow) => {
                     let body = slot.body(Part::Buffer, |b| b);

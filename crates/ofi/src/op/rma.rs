@@ -5,11 +5,12 @@ use std::ffi::c_void;
 use super::{
     Memory, Operation, Outcome, Uses, Verb,
     inject::Injects,
-    options::{Carries, Data, Flagged},
+    options::{Carries, Data, Flagged, told, with},
 };
 use crate::{
     Access, Error, ErrorKind, RemoteSlice, Result,
     buf::{Buf, BufMut, Place, Segments},
+    endpoint::{SINGLE_READS, SINGLE_WRITES},
     threading::{Shared, Threading},
 };
 
@@ -232,7 +233,11 @@ impl Verb for WriteVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        ofi_sys::FI_RMA | ofi_sys::FI_WRITE
+        ofi_sys::FI_RMA | ofi_sys::FI_WRITE | SINGLE_WRITES
+    }
+
+    fn add_flags(&mut self, flags: u64, level: u64) {
+        self.flags = with(self.flags, flags, level);
     }
 
     #[inline]
@@ -275,7 +280,7 @@ impl Verb for WriteVerb {
                     ofi_sys::fi_writev(ep, iov, desc, n, peer, addr, key, context)
                 }
                 (memory, ..) => self.targets.message(memory, context, self.data, |message| {
-                    let mut flags = self.flags | ofi_sys::FI_COMPLETION;
+                    let mut flags = told(self.flags);
                     if self.data.there.is_yes() {
                         flags |= ofi_sys::FI_REMOTE_CQ_DATA;
                     }
@@ -308,7 +313,11 @@ impl Verb for ReadVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        ofi_sys::FI_RMA | ofi_sys::FI_READ
+        ofi_sys::FI_RMA | ofi_sys::FI_READ | SINGLE_READS
+    }
+
+    fn add_flags(&mut self, flags: u64, level: u64) {
+        self.flags = with(self.flags, flags, level);
     }
 
     #[inline]
@@ -345,7 +354,7 @@ impl Verb for ReadVerb {
                     ofi_sys::fi_readv(ep, iov, desc, n, peer, addr, key, context)
                 }
                 (memory, _) => self.targets.message(memory, context, Data::NONE, |message| {
-                    ofi_sys::fi_readmsg(ep, message, self.flags | ofi_sys::FI_COMPLETION)
+                    ofi_sys::fi_readmsg(ep, message, told(self.flags))
                 }),
             }
         }

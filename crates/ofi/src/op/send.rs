@@ -5,11 +5,12 @@ use std::ffi::c_void;
 use super::{
     Memory, Operation, Outcome, Uses, Verb, Wide,
     inject::Injects,
-    options::{Carries, Data, Flagged},
+    options::{Carries, Data, Flagged, told, with},
 };
 use crate::{
     Access, Error,
     buf::{Buf, Place, Segments},
+    endpoint::SINGLE_SENDS,
     threading::{Shared, Threading},
 };
 
@@ -99,7 +100,12 @@ impl Verb for SendVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG }
+        let kind = if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
+        kind | SINGLE_SENDS
+    }
+
+    fn add_flags(&mut self, flags: u64, level: u64) {
+        self.flags = with(self.flags, flags, level);
     }
 
     #[inline(always)]
@@ -154,7 +160,7 @@ impl SendVerb {
         memory: Memory,
         context: *mut c_void,
     ) -> isize {
-        let mut flags = self.flags | ofi_sys::FI_COMPLETION;
+        let mut flags = told(self.flags);
         if self.data.there.is_yes() {
             flags |= ofi_sys::FI_REMOTE_CQ_DATA;
         }

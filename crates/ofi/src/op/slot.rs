@@ -560,6 +560,26 @@ impl<T: Threading> Body<T> {
         }
     }
 
+    /// Numbers an operation of a batch, in place of its verb's note: those end without a `finish`.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the poster's or a batch's.
+    pub(crate) unsafe fn number(body: *mut Body<T>, number: u64) {
+        // SAFETY: the caller's promise; it fits.
+        unsafe { (&raw mut (*body).note).cast::<u64>().write(number) }
+    }
+
+    /// The number that [`number`](Self::number) gave it.
+    ///
+    /// # Safety
+    ///
+    /// It did, and nobody is at it just now.
+    pub(crate) unsafe fn numbered(body: *mut Body<T>) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { (&raw const (*body).note).cast::<u64>().read() }
+    }
+
     /// Drops the buffer in place: what happens to an orphan without a ticket.
     unsafe fn drop_buffer(body: *mut Body<T>) {
         // SAFETY: the caller owns the body and the buffer is still in it.

@@ -27,6 +27,7 @@ mod atomics;
 mod av_extra;
 mod av_ids;
 mod backpressure;
+mod batches;
 mod cm;
 mod contexts;
 mod counters;
@@ -67,6 +68,7 @@ fn main() -> std::process::ExitCode {
     addresses::register(&mut list);
     raw_cq::register(&mut list);
     backpressure::register(&mut list);
+    batches::register(&mut list);
     queues::register(&mut list);
     reentrancy::register(&mut list);
     threads::register(&mut list);

@@ -30,6 +30,7 @@ const DATA_WITHOUT_FLAG: &str = "sm2 delivers immediate data without FI_REMOTE_C
 const NO_IDS: &str = "the provider does not report the user's numbers";
 const IDS_LOST: &str = "the user's numbers are lost (quirk 36)";
 const NOT_SHARED: &str = "only sockets shares vectors by name";
+const ENTRIES_LATE: &str = "what ends late is counted by the next endpoint (quirk 29)";
 const NO_COUNTERS: &str = "udp has no counters";
 const RESOLVES_NOTHING: &str = "its addresses are not of hosts and services";
 
@@ -183,6 +184,17 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("tagged::tagged_vectors", "udp::dgram", ALL, NO_TAGS),
     no("tagged::with_everything", "udp::dgram", ALL, NO_TAGS),
     no("tagged::with_everything", "sm2", SINCE_2, DATA_WITHOUT_FLAG),
+    no("batches::*", "sm2", SINCE_2, ENTRIES_LATE),
+    no("batches::sends_in_batches", "udp::dgram", ALL, NO_COUNTERS),
+    no("batches::no_room_in_the_middle", "udp;ofi_rxd", ALL, UNBOUNDED),
+    no("batches::no_room_in_the_middle", "tcp::rdm", SINCE_2, UNBOUNDED),
+    no("counters::every_class_is_counted_by_itself", "sm2", SINCE_2, NO_RMA),
+    no("counters::peers_are_counted", "sm2", SINCE_2, NO_RMA),
+    no("counters::failures_by_class", "sm2", SINCE_2, NO_RMA),
+    no("counters::peers_are_counted", "tcp;ofi_rxm", ALL, "rxm has no FI_RMA_EVENT"),
+    no("counters::peers_are_counted", "tcp::rdm", SINCE_2, "only writes with data are (quirk 50)"),
+    no("counters::quirk_50_peers_uncounted", "sm2", SINCE_2, NO_RMA),
+    no("counters::quirk_50_peers_uncounted", "tcp;ofi_rxm", ALL, "rxm has no FI_RMA_EVENT"),
     no("counters::sends_and_receives_are_counted", "udp::dgram", ALL, NO_COUNTERS),
     no("counters::a_bound_counter_stays_open", "udp::dgram", ALL, NO_COUNTERS),
     no("av_ids::messages_carry_the_users_number", "shm", BEFORE_2, IDS_LOST),

@@ -16,7 +16,7 @@ use loom::{sync::Notify, thread};
 
 use super::{
     Op, Returned, Uses,
-    lane::Lane,
+    lane::{Habits, Lane},
     post::lay,
     slot::{OP, Part, Slot},
 };
@@ -67,7 +67,8 @@ impl World {
             let fabric = FabricCore::model(device.fabric());
             CqCore::model(device.cq(), Some(device.fd), fabric)
         };
-        let lane = Lane::new(device.ep(), Arc::clone(&cq), Arc::clone(&cq), None, false, true);
+        let habits = Habits { discards_by_flag: true, ..Habits::default() };
+        let lane = Lane::new(device.ep(), Arc::clone(&cq), Arc::clone(&cq), habits);
         cq.attach(lane);
         let (tokens, flags) = Default::default();
         Arc::new(World { cq, lane, device, tokens, flags })
