@@ -38,6 +38,7 @@ use crate::{
         lane::Lane,
         peek,
         slot::{After, Outcome, Slot},
+        slots,
         tally::Tally,
     },
     threading::{Lock, Shared, Threading, Word},

@@ -44,12 +44,60 @@ impl<T: Threading> CqCore<T> {
         // held.
         unsafe {
             match (self.shape.has_tag, self.shape.has_data) {
+                _ if self.shape.foreign => self.sift(buffer, sources, count, after),
                 (true, _) => self.dispatch_all::<TAGGED>(buffer, sources, count, after),
                 (false, true) => self.dispatch_all::<DATA>(buffer, sources, count, after),
                 (false, false) => self.dispatch_all::<MESSAGE>(buffer, sources, count, after),
             }
         }
         count
+    }
+
+    /// Hands over a batch in which entries of others may be (quirk 29): those that name no slot of this
+    /// process are counted, and that is all.
+    ///
+    /// # Safety
+    ///
+    /// `count` entries of the queue's format are at `entries`, and the reader's lock is held.
+    #[cold]
+    unsafe fn sift(
+        &self,
+        entries: *mut std::ffi::c_void,
+        sources: &mut [u64; BATCH],
+        count: usize,
+        after: &mut Deferred<T>,
+    ) {
+        let stride = match (self.shape.has_tag, self.shape.has_data) {
+            (true, _) => size_of::<ofi_sys::fi_cq_tagged_entry>(),
+            (false, true) => size_of::<ofi_sys::fi_cq_data_entry>(),
+            (false, false) => size_of::<ofi_sys::fi_cq_msg_entry>(),
+        };
+        for i in 0..count {
+            // One at a time, as a batch of its own.
+            let mut source = [ofi_sys::FI_ADDR_NOTAVAIL; BATCH];
+            source[0] = std::mem::replace(&mut sources[i], ofi_sys::FI_ADDR_NOTAVAIL);
+            // SAFETY: the caller's promise; every format begins with its context.
+            unsafe {
+                let entry = entries.cast::<u8>().add(i * stride).cast::<std::ffi::c_void>();
+                if self.is_foreign(*entry.cast()) {
+                    continue;
+                }
+                match (self.shape.has_tag, self.shape.has_data) {
+                    (true, _) => self.dispatch_all::<TAGGED>(entry, &mut source, 1, after),
+                    (false, true) => self.dispatch_all::<DATA>(entry, &mut source, 1, after),
+                    (false, false) => self.dispatch_all::<MESSAGE>(entry, &mut source, 1, after),
+                }
+            }
+        }
+    }
+
+    /// Whether an entry is of nobody here, which is counted.
+    fn is_foreign(&self, context: *mut std::ffi::c_void) -> bool {
+        let foreign = self.shape.foreign && !context.is_null() && !slots::is_one(context);
+        if foreign {
+            self.stray.fetch_add(1, Ordering::Relaxed);
+        }
+        foreign
     }
 
     /// Hands over a batch of entries of `FORMAT`.
@@ -185,6 +233,9 @@ impl<T: Threading> CqCore<T> {
                 reader.fatal = reader.fatal.take().or(error);
             }
             return 0;
+        }
+        if self.is_foreign(entry.op_context) {
+            return 1;
         }
         // Some providers leave it negative (rule B19); `from_raw` takes either sign.
         let errno = Errno::from_raw(entry.err);
