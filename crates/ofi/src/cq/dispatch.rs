@@ -72,10 +72,10 @@ impl<T: Threading> CqCore<T> {
             (false, true) => size_of::<ofi_sys::fi_cq_data_entry>(),
             (false, false) => size_of::<ofi_sys::fi_cq_msg_entry>(),
         };
-        for i in 0..count {
+        for (i, from) in sources[..count].iter_mut().enumerate() {
             // One at a time, as a batch of its own.
             let mut source = [ofi_sys::FI_ADDR_NOTAVAIL; BATCH];
-            source[0] = std::mem::replace(&mut sources[i], ofi_sys::FI_ADDR_NOTAVAIL);
+            source[0] = std::mem::replace(from, ofi_sys::FI_ADDR_NOTAVAIL);
             // SAFETY: the caller's promise; every format begins with its context.
             unsafe {
                 let entry = entries.cast::<u8>().add(i * stride).cast::<std::ffi::c_void>();
