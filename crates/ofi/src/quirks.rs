@@ -53,6 +53,8 @@ pub enum Defect {
     ShortReceiveHangs,
     /// Entries of a closed endpoint come after its queue was seen empty, whenever peers have looked.
     EntriesComeLate,
+    /// Closing an endpoint crashes that could not be enabled.
+    UnenabledCloseCrashes,
     /// A claimed message corrupts memory when it is received.
     ClaimCorrupts,
     /// Claiming a message in segments leaves those behind that have arrived.
@@ -554,6 +556,15 @@ pub const QUIRKS: &[Quirk] = &[
         until: None,
         defect: Defect::PeersUncounted,
         text: "FI_RMA_EVENT is granted, but of what peers do only writes with immediate data are counted",
+    },
+    Quirk {
+        id: 69,
+        provider: "sm2",
+        from: V2_0,
+        until: None,
+        defect: Defect::UnenabledCloseCrashes,
+        text: "fi_close of an endpoint whose fi_enable failed (another has its name, or all 256 places of \
+               the machine are taken) follows what only enabling sets",
     },
 ];
 

@@ -360,6 +360,9 @@ impl<T: Threading> Setup<'_, T> {
         let _still = self.av.map(|av| av.0.hold());
         warn_of_segments(self.domain.info().provider());
         let info = self.info.with_threading::<T>()?;
+        if quirk(self.domain.info().provider(), Defect::UnenabledCloseCrashes).is_some() {
+            rehearse(self.domain, &info)?;
+        }
         let request = handle.as_ref().map_or(std::ptr::null_mut(), Handle::as_ptr);
         let mut fid = std::ptr::null_mut();
         // SAFETY: domain and info are alive; the copy that carries the request's handle is ours
@@ -411,7 +414,15 @@ impl<T: Threading> Setup<'_, T> {
         bind(fid.as_ptr())?;
         self.options.apply(fid.as_ptr(), provider, false)?;
         // SAFETY: open, and bound to all it needs.
-        check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable")?;
+        let status = unsafe { ofi_sys::fi_enable(fid.as_ptr()) };
+        if status != 0 && quirk(provider, Defect::UnenabledCloseCrashes).is_some() {
+            // Its queues would be read through it, and there is no taking it out of them.
+            eprintln!(
+                "ofi: another process took the endpoint's place just now (quirk 69): {status}"
+            );
+            std::process::abort();
+        }
+        check(i64::from(status), "fi_enable")?;
         let mut injected = 0;
         if quirk(provider, Defect::LastConnectionDangles).is_some() {
             if let Some(av) = self.av {
@@ -427,6 +438,35 @@ impl<T: Threading> Setup<'_, T> {
             set_level(fid.as_ptr(), level)?;
         }
         Ok(injected)
+    }
+}
+
+/// Enables and closes an endpoint on objects of its own. Where that fails all of them are left as they
+/// are, and nobody reads them: an endpoint that could not be enabled can neither be closed nor be
+/// driven there (quirk 69).
+fn rehearse<T: Threading>(domain: &Domain<T>, info: &Info) -> Result<()> {
+    let queue = domain.completion_queue().open()?;
+    let vector = domain.address_vector().open()?;
+    let (mut fid, context) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: domain and info are alive; `fid` receives the endpoint.
+    let status =
+        unsafe { ofi_sys::fi_endpoint(domain.0.as_ptr(), info.as_ptr(), &raw mut fid, context) };
+    check(i64::from(status), "fi_endpoint")?;
+    // SAFETY: fi_endpoint succeeded.
+    let fid: Owned<_, T> = unsafe { Owned::new(fid, "fi_endpoint")? };
+    let flags = ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV;
+    let enabled = bind_fid(&fid, vector.as_raw().cast(), 0)
+        .and_then(|()| bind_fid(&fid, queue.0.core.raw(), flags))
+        // SAFETY: open, and bound to all it needs.
+        .and_then(|()| check(i64::from(unsafe { ofi_sys::fi_enable(fid.as_ptr()) }), "fi_enable"));
+    match enabled {
+        Ok(_) => fid.close(),
+        Err(error) => {
+            fid.leak();
+            domain.0.leak();
+            std::mem::forget((fid, queue, vector));
+            Err(error)
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub fn register(list: &mut List) {
     cases!(list, dgram: quirk_30_failed_join_stays);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
+    cases!(list, rdm: quirk_69_unenabled_close_crashes);
     list.leaks("defects::quirk_30_failed_join_stays");
 }
 
@@ -495,4 +496,40 @@ fn quirk_30_failed_join_stays<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     let Err(ofi::CloseError::Failed(_)) = ep.close(LIMIT) else { panic!("it is gone") };
     assert!(ofi::leaked().objects > 0);
     Ok(())
+}
+
+/// Defect 69: sm2 closes an endpoint that could not be enabled by what enabling would have set.
+// rule: L4
+fn quirk_69_unenabled_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if Parent::role().is_none() {
+        let known = quirk(&t.provider, Defect::UnenabledCloseCrashes).is_some();
+        return shown(known, libc::SIGSEGV);
+    }
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let first = rig.endpoint::<K>()?;
+    let (name, mut fid) = (first.name()?, std::ptr::null_mut());
+    Parent::new().say("now")?;
+    let queue = rig.domain.completion_queue().open()?;
+    let vector = rig.domain.address_vector().open()?;
+    let both = ofi_sys::FI_TRANSMIT | ofi_sys::FI_RECV;
+    // SAFETY: all are open; the name's bytes are as long as stated; the endpoint is used no more after
+    // its close.
+    unsafe {
+        let (domain, info) = (rig.domain.as_raw(), rig.info.as_raw().cast_mut());
+        assert_eq!(ofi_sys::fi_endpoint(domain, info, &raw mut fid, std::ptr::null_mut()), 0);
+        let mut bytes = name.bytes().to_vec();
+        // As text it ends with a zero.
+        bytes.push(0);
+        let len = bytes.len() - usize::from(name.format() != ofi::AddressFormat::Str);
+        let named = ofi_sys::fi_setname(fid.cast(), bytes.as_mut_ptr().cast(), len);
+        if named == 0 {
+            assert_eq!(ofi_sys::fi_ep_bind(fid, vector.as_raw().cast(), 0), 0);
+            assert_eq!(ofi_sys::fi_ep_bind(fid, queue.as_raw().cast(), both), 0);
+            // Its name is taken.
+            if ofi_sys::fi_enable(fid) != 0 {
+                ofi_sys::fi_close(fid.cast());
+            }
+        }
+    }
+    std::process::exit(0)
 }
