@@ -25,6 +25,8 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "src/errno.rs",
     "src/error.rs",
     "src/fabric.rs",
+    "src/group.rs",
+    "src/group/",
     "src/info/",
     "src/log.rs",
     "src/log/",

@@ -28,8 +28,10 @@ use crate::{
 mod fabric_address;
 mod insert;
 pub(crate) mod local;
+mod set;
 
 pub use fabric_address::FabricAddress;
+pub use set::{AvSet, AvSetBuilder};
 
 /// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
 ///
@@ -77,6 +79,11 @@ impl Address {
         self.entry.as_ptr() as usize as u64
     }
 
+    /// Whether both are the same peer of the same vector, removed meanwhile or not.
+    pub(crate) fn is_same_entry(&self, other: &Address) -> bool {
+        (self.vector, self.entry) == (other.vector, other.entry)
+    }
+
     /// An address that nobody else has, in a vector that never goes.
     #[cfg(all(test, loom))]
     pub(crate) fn model() -> Address {
@@ -100,6 +107,24 @@ impl Address {
         // SAFETY: the vector is held, so its entries exist.
         let entry = unsafe { self.entry.as_ref() };
         entry.generation.load(Ordering::SeqCst) == self.generation
+    }
+}
+
+/// What operations name that go to no peer of the vector: a collective group.
+///
+/// It is an entry of its own, so that a slot can say that it names it. An [`Address`] made of it must
+/// not outlive it.
+#[derive(Debug)]
+pub(crate) struct OwnEntry(Box<Entry>);
+
+impl OwnEntry {
+    pub(crate) fn new() -> OwnEntry {
+        OwnEntry(Box::new(Entry { generation: AtomicU64::new(0) }))
+    }
+
+    /// The address that endpoints of this vector know it by.
+    pub(crate) fn address(&self, raw: u64, vector: u64) -> Address {
+        Address { raw, vector, generation: 0, entry: NonNull::from(&*self.0) }
     }
 }
 
@@ -163,8 +188,10 @@ pub(crate) struct AddressTable {
     /// What is inserted, by its bytes: inserting an address twice is not defined (rule A3).
     known: HashMap<Box<[u8]>, Known>,
     by_raw: HashMap<u64, Box<[u8]>>,
-    /// Removed, but still named by operations in flight.
+    /// Removed, but still named by operations in flight, or by sets.
     retired: Vec<(Address, Box<[u8]>)>,
+    /// How many sets name an entry: it stays in the provider for as long.
+    pinned: HashMap<u64, usize>,
 }
 
 struct Known {
@@ -262,7 +289,8 @@ impl<T: Threading> AddressVector<T> {
         Ok(table.add(self.0.id, raw, address.bytes()))
     }
 
-    /// Removes an address. Operations that already name it go on; new ones are refused at once.
+    /// Removes an address. Operations that already name it go on; new ones are refused at once. A set
+    /// that it is in keeps it.
     ///
     /// # Errors
     ///
@@ -429,9 +457,12 @@ impl<T: Threading> AvCore<T> {
             return;
         }
         let lanes = self.lanes.lock();
-        let AddressTable { retired, free, .. } = table;
+        let AddressTable { retired, free, pinned, .. } = table;
         retired.retain(|(address, _)| {
             let word = address.entry_word();
+            if pinned.contains_key(&word) {
+                return true;
+            }
             // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
             let names = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.names(word);
             if lanes.iter().any(names) {

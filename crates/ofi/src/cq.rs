@@ -86,6 +86,11 @@ pub struct CqCore<T: Threading> {
     reader: T::Lock<Reader<T>>,
     /// The endpoints bound to this queue.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
+    /// Lanes whose slots an entry may name, besides those in limbo: those, and of the endpoints that
+    /// are closing.
+    known: T::Lock<Vec<NonNull<Lane<T>>>>,
+    /// Not 0 if entries may have contexts that are no slots (quirk 29).
+    guarded: T::Word,
     /// Posts that wait for room on those.
     pub(crate) backlogged: T::Word,
     unsolicited: Mutex<VecDeque<Unsolicited>>,
@@ -316,7 +321,25 @@ impl<T: Threading> CqCore<T> {
     }
 
     pub(crate) fn attach(&self, lane: NonNull<Lane<T>>) {
+        self.known.lock().push(lane);
         self.lanes.lock().push(lane);
+    }
+
+    /// From here on no entry is for this lane, but of slots in limbo.
+    pub(crate) fn forget(&self, lane: NonNull<Lane<T>>) {
+        self.known.lock().retain(|other| *other != lane);
+    }
+
+    /// From here on every context is looked at before it is followed.
+    pub(crate) fn guard(&self) {
+        self.guarded.store(1);
+    }
+
+    /// Whether a context is that of a slot.
+    fn knows(&self, reader: &Reader<T>, context: *const std::ffi::c_void) -> bool {
+        // SAFETY: a lane leaves the list before it goes, and is in limbo for as long as its claim is.
+        let has = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.has(context);
+        self.known.lock().iter().any(has) || reader.limbo.iter().any(|claim| has(&claim.0))
     }
 
     /// How many messages closing endpoints took in for nobody.

@@ -108,7 +108,7 @@
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
 //! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, poll sets, multicast,
-//! collectives, triggered and deferred work, device memory, profiling), and what stays raw. All of it
+//! triggered and deferred work, device memory, profiling), and what stays raw. All of it
 //! is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;
@@ -125,6 +125,7 @@ mod errno;
 mod error;
 mod fabric;
 mod flags;
+mod group;
 mod info;
 pub mod log;
 mod memory;
@@ -142,10 +143,10 @@ mod version;
 mod wait;
 
 pub use attr::{
-    AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
-    Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
+    AddressFormat, AtomicOp, AvType, Collective, CqFormat, Datatype, EndpointType, LinkState,
+    Progress, Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
-pub use av::{Address, AddressVector, AddressVectorBuilder, FabricAddress};
+pub use av::{Address, AddressVector, AddressVectorBuilder, AvSet, AvSetBuilder, FabricAddress};
 pub use buf::{Buf, BufMut, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use counter::Counter;
@@ -161,8 +162,9 @@ pub use error::{Error, ErrorKind, Needs, Result, Scope};
 pub use fabric::Fabric;
 pub use flags::{
     Access, AvFlags, BindFlags, Caps, CompOrder, CqFlags, GetInfoFlags, Mode, MrFlags, MrMode,
-    MsgOrder, OpFlags,
+    MsgOrder, OpFlags, SetFlags,
 };
+pub use group::{Group, Join, JoinError};
 pub use info::{
     DomainAttr, EndpointAttr, Excluded, Explanation, FabricAttr, HintSet, Hints, Info, InfoList,
     Link, Nic, PciAddress, RxAttr, TxAttr,
@@ -174,6 +176,10 @@ pub use mr::{
 };
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
+pub use op::{
+    AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
+    Collected, CollectiveLimits, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
+};
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,
     Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb,

@@ -39,7 +39,11 @@ use crate::{
 };
 
 /// The rights that a registration can have: what is done here, nothing that peers do.
-const LOCAL: Access = Access::SEND.union(Access::RECV).union(Access::READ).union(Access::WRITE);
+const LOCAL: Access = Access::SEND
+    .union(Access::RECV)
+    .union(Access::READ)
+    .union(Access::WRITE)
+    .union(Access::COLLECTIVE);
 
 /// Registered memory, owned alone: sent from, received into, and read and written as bytes in
 /// between.
@@ -97,8 +101,8 @@ unsafe impl<B: Send> Send for RegionCore<B, Shared> {}
 unsafe impl<B: Send> Sync for RegionCore<B, Shared> {}
 
 impl<T: Threading> Domain<T> {
-    /// Registers `buffer` for these uses: `SEND`, `RECV`, and as the local side of remote reads and
-    /// writes `READ`, `WRITE`. The region owns it from here on.
+    /// Registers `buffer` for these uses: `SEND`, `RECV`, `COLLECTIVE`, and as the local side of remote
+    /// reads and writes `READ`, `WRITE`. The region owns it from here on.
     ///
     /// The buffer is one contiguous piece of at least one byte (rule M14). Any number of regions
     /// can be registered; keys are chosen by the domain (rule M7).
@@ -120,8 +124,8 @@ impl<T: Threading> Domain<T> {
         Part::register(self, buffer, &list, access).map(MemoryRegion)
     }
 
-    /// Registers memory that is only read from: `SEND` and, as the local source of remote writes,
-    /// `WRITE`. Others may hold the same memory, and more than one region may stand on it.
+    /// Registers memory that is only read from: `SEND`, as what is given to a `COLLECTIVE`, and, as the
+    /// local source of remote writes, `WRITE`. Others may hold the same memory, and more than one region may stand on it.
     ///
     /// # Errors
     ///

@@ -26,7 +26,6 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
 
 const ALIASES: &str = "aliases of endpoints";
 const AUTH_KEYS: &str = "authorization keys";
-const COLLECTIVES: &str = "collectives and sets of addresses";
 const CONTEXTS: &str = "scalable endpoints and shared contexts";
 const MULTICAST: &str = "multicast";
 const POLL_SETS: &str = "poll sets and wait sets";
@@ -46,25 +45,6 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     planned("fi_ep_alias", ALIASES),
     planned("fi_av_insert_auth_key", AUTH_KEYS),
     planned("fi_av_lookup_auth_key", AUTH_KEYS),
-    planned("fi_allgather", COLLECTIVES),
-    planned("fi_allreduce", COLLECTIVES),
-    planned("fi_alltoall", COLLECTIVES),
-    planned("fi_av_set", COLLECTIVES),
-    planned("fi_av_set_addr", COLLECTIVES),
-    planned("fi_av_set_diff", COLLECTIVES),
-    planned("fi_av_set_insert", COLLECTIVES),
-    planned("fi_av_set_intersect", COLLECTIVES),
-    planned("fi_av_set_remove", COLLECTIVES),
-    planned("fi_av_set_union", COLLECTIVES),
-    planned("fi_barrier", COLLECTIVES),
-    planned("fi_barrier2", COLLECTIVES),
-    planned("fi_broadcast", COLLECTIVES),
-    planned("fi_gather", COLLECTIVES),
-    planned("fi_join_collective", COLLECTIVES),
-    planned("fi_query_collective", COLLECTIVES),
-    planned("fi_reduce", COLLECTIVES),
-    planned("fi_reduce_scatter", COLLECTIVES),
-    planned("fi_scatter", COLLECTIVES),
     planned("fi_rx_addr", CONTEXTS),
     planned("fi_rx_context", CONTEXTS),
     planned("fi_scalable_ep", CONTEXTS),

@@ -38,10 +38,12 @@ fids! {
     fid_ep = "endpoint";
     fid_pep = "passive endpoint";
     fid_av = "address vector";
+    fid_av_set = "address set";
     fid_cq = "completion queue";
     fid_eq = "event queue";
     fid_cntr = "counter";
     fid_mr = "memory region";
+    fid_mc = "group";
 }
 
 /// An open object. Closed once: by [`Owned::close`], or when dropped; never tried again (rule L2).

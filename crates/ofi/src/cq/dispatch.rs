@@ -40,6 +40,11 @@ impl<T: Threading> CqCore<T> {
             return self.nothing_read(status, reader, after);
         }
         let count = status as usize;
+        if self.guarded.load() != 0 {
+            // SAFETY: that many entries of the queue's format were just written.
+            unsafe { self.strike_strays(reader, buffer.cast(), count) };
+        }
+        let sources = &mut reader.sources;
         // SAFETY: that many entries of the queue's format were just written, and the reader's lock is
         // held.
         unsafe {
@@ -50,6 +55,31 @@ impl<T: Threading> CqCore<T> {
             }
         }
         count
+    }
+
+    /// Counts the entries whose contexts are no slots, and takes those out of a batch: what is left of
+    /// them nobody looks at.
+    ///
+    /// # Safety
+    ///
+    /// `count` entries of the queue's format are at `entries`.
+    #[cold]
+    unsafe fn strike_strays(&self, reader: &Reader<T>, entries: *mut u8, count: usize) {
+        let stride = match (self.shape.has_tag, self.shape.has_data) {
+            (true, _) => size_of::<ofi_sys::fi_cq_tagged_entry>(),
+            (false, true) => size_of::<ofi_sys::fi_cq_data_entry>(),
+            (false, false) => size_of::<ofi_sys::fi_cq_msg_entry>(),
+        };
+        for i in 0..count {
+            // SAFETY: the caller's promise; every format begins with the context and the flags.
+            let entry = unsafe { &mut *entries.add(i * stride).cast::<ofi_sys::fi_cq_msg_entry>() };
+            if !entry.op_context.is_null() && !self.knows(reader, entry.op_context) {
+                self.stray.fetch_add(1, Ordering::Relaxed);
+                // A receive without a context: counted and left.
+                entry.op_context = std::ptr::null_mut();
+                entry.flags = ofi_sys::FI_RECV;
+            }
+        }
     }
 
     /// Hands over a batch of entries of `FORMAT`.
@@ -177,6 +207,19 @@ impl<T: Threading> CqCore<T> {
                 reader.fatal = reader.fatal.take().or(error);
             }
             return 0;
+        }
+        if self.guarded.load() != 0
+            && !entry.op_context.is_null()
+            && !self.knows(reader, entry.op_context)
+        {
+            // A part of a collective failed, so that it will never end: all that is known of it.
+            self.stray.fetch_add(1, Ordering::Relaxed);
+            if Errno::from_raw(entry.err) == Errno::ECANCELED {
+                // Its endpoint has closed.
+                return 1;
+            }
+            entry.op_context = std::ptr::null_mut();
+            entry.flags = ofi_sys::FI_COLLECTIVE;
         }
         // Some providers leave it negative (rule B19); `from_raw` takes either sign.
         let errno = Errno::from_raw(entry.err);

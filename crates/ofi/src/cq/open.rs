@@ -102,6 +102,8 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 fatal: None,
             }),
             lanes: T::Lock::new(Vec::new()),
+            known: T::Lock::new(Vec::new()),
+            guarded: T::Word::new(0),
             backlogged: T::Word::new(0),
             unsolicited: Mutex::default(),
             unsolicited_lost: AtomicU64::new(0),

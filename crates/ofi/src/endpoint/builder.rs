@@ -17,10 +17,11 @@ use crate::{
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
+    group::Groups,
     object::{Owned, refuse_fork},
     op::{lane::Lane, overflow::Overflow},
     quirks::{Defect, quirk},
-    threading::Threading,
+    threading::{Lock, Threading},
 };
 
 /// What an endpoint is made with. [`enable`](Self::enable) makes it.
@@ -124,6 +125,12 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
         let overflow = needs_overflow(&info).then(Overflow::get).transpose()?;
         let (sends, receives) = (Arc::clone(&transmit.0.core), Arc::clone(&receive.0.core));
         let lane = Lane::new(fid.as_nonnull(), sends, receives, overflow);
+        if info.caps().contains(Caps::COLLECTIVE)
+            && quirk(info.provider(), Defect::StrayContexts).is_some()
+        {
+            transmit.0.core.guard();
+            receive.0.core.guard();
+        }
         transmit.0.core.attach(lane);
         if !Arc::ptr_eq(&transmit.0, &receive.0) {
             receive.0.core.attach(lane);
@@ -140,6 +147,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: transmit.0,
             receive: receive.0,
             av: self.av.map(|av| av.0),
+            groups: T::Lock::new(Groups::default()),
+            events: None,
             counters: self.counters.into_cores(),
             domain: Arc::clone(domain),
             connection: None,
@@ -155,6 +164,12 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
         self
     }
 
+    /// The queue that tells what becomes of joins ([`Endpoint::join`]), which need one.
+    pub fn event_queue(mut self, queue: &EventQueue<T>) -> Self {
+        self.eq = Some(queue.clone());
+        self
+    }
+
     /// Makes the endpoint, binds everything, enables it.
     ///
     /// # Errors
@@ -163,12 +178,25 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
-    pub fn enable(self) -> Result<Endpoint<K, T>> {
+    pub fn enable(mut self) -> Result<Endpoint<K, T>> {
         if self.av.is_none() {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")
                 .detail("an address vector is missing: give the builder one before enabling"));
         }
-        self.make(&mut None, |_| Ok(())).map(Endpoint::from_core)
+        let events = self.eq.take().map(|queue| queue.0);
+        if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.core.fabric, self.fabric())) {
+            return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
+        }
+        let raw = events.as_ref().map(|eq| eq.core.raw());
+        let mut core = self.make(&mut None, |fid| match raw {
+            None => Ok(()),
+            Some(eq) => {
+                // SAFETY: both are open, and the endpoint is not enabled yet (rule L4).
+                check(i64::from(unsafe { ofi_sys::fi_ep_bind(fid, eq, 0) }), "fi_ep_bind").map(drop)
+            }
+        })?;
+        core.events = events;
+        Ok(Endpoint::from_core(core))
     }
 }
 
@@ -314,6 +342,15 @@ fn warn_of_segments(provider: &str) {
     }
 }
 
+/// The bits of a tag that are not those of collectives: whoever has the highest one on an endpoint of
+/// rxm for collectives has its context taken for a collective's (quirk 29). The format says so, too,
+/// unless the hints name another.
+fn collective_bits(info: &Info) -> u64 {
+    let taken = info.caps().contains(Caps::COLLECTIVE)
+        && quirk(info.provider(), Defect::StrayContexts).is_some();
+    if taken { u64::MAX >> 1 } else { u64::MAX }
+}
+
 /// Whether a receive that is shorter than its message needs room for the rest.
 fn needs_overflow(info: &Info) -> bool {
     quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
@@ -349,11 +386,12 @@ impl Limits {
                 .max(1),
             remote_iov: info.tx().rma_iov_limit().max(1),
             data_bytes: info.domain().cq_data_size(),
-            tag_bits: match info.endpoint().mem_tag_format() {
-                // Named formats (MPI, CCL) use all bits in their own way.
-                format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
-                format => u64::MAX >> format.leading_zeros(),
-            },
+            tag_bits: collective_bits(info)
+                & match info.endpoint().mem_tag_format() {
+                    // Named formats (MPI, CCL) use all bits in their own way.
+                    format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
+                    format => u64::MAX >> format.leading_zeros(),
+                },
             local_registration: mr_mode.contains(crate::MrMode::LOCAL),
         }
     }

@@ -20,7 +20,9 @@ use crate::{
     counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
+    eq::EqOpen,
     error::check,
+    group::Groups,
     object::{CloseError, Owned},
     op::{Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane},
     threading::{Shared, Threading},
@@ -104,16 +106,20 @@ impl<K: Kind, T: Threading> Clone for Endpoint<K, T> {
 pub(crate) struct Core<T: Threading> {
     lane: NonNull<Lane<T>>,
     /// The number of its address vector; 0 if it has none.
-    vector: u64,
+    pub(crate) vector: u64,
     pub(crate) limits: Limits,
     pub(crate) validity: OnceLock<Box<Validity>>,
     pub(crate) fid: Owned<fid_ep, T>,
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
-    av: Option<Arc<AvCore<T>>>,
+    pub(crate) av: Option<Arc<AvCore<T>>>,
+    /// Groups that nobody has a handle to any more, and the join under way.
+    pub(crate) groups: T::Lock<Groups<T>>,
+    /// The event queue of an endpoint without connections: what tells of joins.
+    pub(crate) events: Option<Arc<EqOpen<T>>>,
     /// Bound to it, so open for as long as it is.
     counters: Vec<Arc<CounterCore<T>>>,
-    domain: Arc<DomainCore<T>>,
+    pub(crate) domain: Arc<DomainCore<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
     pub(crate) info: Info,

@@ -1,12 +1,15 @@
 //! Reading events, and handing each to the mailbox of the object that it names.
 
-use std::{collections::HashMap, ffi::c_void, mem::offset_of, ptr::NonNull, task::Waker};
+use std::{
+    collections::HashMap, ffi::c_void, mem::offset_of, ptr::NonNull, sync::atomic::AtomicUsize,
+    task::Waker,
+};
 
-use ofi_sys::{fi_eq_cm_entry, fi_eq_err_entry, fid};
+use ofi_sys::{fi_eq_cm_entry, fi_eq_entry, fi_eq_err_entry, fid};
 
 use super::{
     event::{Event, EventKind},
-    mail::{Arrival, Handle, Mailbox},
+    mail::{Arrival, Handle, Joining, Mailbox},
     *,
 };
 use crate::{Errno, Info, abi::Roomy, passive};
@@ -28,6 +31,9 @@ pub(crate) struct Reader {
     /// it was made and leaves after it was closed and its events were read, all under the reader's
     /// lock: so an event never meets another object at the same address.
     members: HashMap<usize, Mailbox>,
+    /// Joins under way, by the context that they were begun with: a number that is used once, so that
+    /// an event never meets another join.
+    joins: HashMap<usize, Arc<Joining>>,
     pub(super) fatal: Option<Error>,
 }
 
@@ -44,6 +50,7 @@ impl Reader {
             buffer: vec![0; (HEADER + DATA_ROOM).div_ceil(8)],
             error_data: vec![0; DATA_ROOM],
             members: HashMap::new(),
+            joins: HashMap::new(),
             fatal: None,
         }
     }
@@ -58,6 +65,24 @@ impl Reader {
         let before = self.members.insert(fid as usize, mailbox);
         let link = matches!(before, Some(Mailbox::Link(_)));
         debug_assert!(!link, "two open objects at one address");
+    }
+
+    /// Enters a join that is about to begin. Returns its context.
+    pub(crate) fn begin_join(&mut self, joining: Arc<Joining>) -> usize {
+        // From 1: a provider's own events may have a context of NULL. As wide as a pointer: a program
+        // that begins 2^32 joins where pointers are so narrow meets an event of the first.
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = &self.fatal {
+            joining.broken(error.clone(), &mut Vec::new());
+        }
+        self.joins.insert(number, joining);
+        number
+    }
+
+    /// Strikes a join off: nobody waits for its event, or none will come.
+    pub(crate) fn end_join(&mut self, number: usize) {
+        self.joins.remove(&number);
     }
 
     fn make_room(&mut self, data: usize) {
@@ -153,6 +178,13 @@ impl<T: Threading> EqCore<T> {
             let entry = reader.buffer.as_ptr().cast::<fi_eq_cm_entry>();
             ((*entry).fid, (*entry).info)
         };
+        if kind == EventKind::Joined {
+            // SAFETY: as above; a join's event has a context where others have their info.
+            let context = unsafe { (*reader.buffer.as_ptr().cast::<fi_eq_entry>()).context };
+            if let Some(joining) = reader.joins.remove(&context.addr()) {
+                return joining.end(None, woken);
+            }
+        }
         // SAFETY: within the buffer: it starts behind the header, and ends before the buffer does.
         let data = unsafe {
             let room = reader.buffer.len() * 8 - HEADER;
@@ -230,6 +262,10 @@ impl<T: Threading> EqCore<T> {
             self.fail(reader, Some(error), woken);
             return Read::Nothing;
         }
+        if let Some(joining) = reader.joins.remove(&entry.context.addr()) {
+            joining.end(Some(error), woken);
+            return Read::Event;
+        }
         // The fid may be NULL, or of something that is closed.
         match reader.members.get(&(fid as usize)) {
             Some(Mailbox::Link(link)) => link.failed(error, data, woken),
@@ -246,6 +282,9 @@ impl<T: Threading> EqCore<T> {
         let Some(error) = error else { return };
         for mailbox in reader.members.values() {
             mailbox.broken(&error, woken);
+        }
+        for joining in reader.joins.values() {
+            joining.broken(error.clone(), woken);
         }
         reader.fatal = Some(error);
     }

@@ -215,6 +215,67 @@ impl Door {
     }
 }
 
+/// What became of a join.
+#[derive(Default)]
+pub(crate) struct Joining(Mutex<JoinState>);
+
+#[derive(Default)]
+struct JoinState {
+    /// Its event came: the provider is done with it.
+    over: bool,
+    /// Why it failed, if it did; told once.
+    error: Option<Error>,
+    /// What broke the queue, so that no event will come.
+    broken: Option<Error>,
+    wakers: Wakers,
+}
+
+impl Joining {
+    /// FI_JOIN_COMPLETE, or an error in its place.
+    pub(super) fn end(&self, error: Option<Error>, woken: &mut Vec<Waker>) {
+        let mut state = lock(&self.0);
+        state.over = true;
+        state.error = error;
+        state.wakers.take(woken);
+    }
+
+    /// The queue is beyond use: the provider may still be at it.
+    pub(super) fn broken(&self, error: Error, woken: &mut Vec<Waker>) {
+        let mut state = lock(&self.0);
+        state.broken.get_or_insert(error);
+        state.wakers.take(woken);
+    }
+
+    /// Whether the provider is done with it.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.0).over
+    }
+
+    /// Whether there is something to be told.
+    pub(crate) fn has_answer(&self) -> bool {
+        let state = lock(&self.0);
+        state.over || state.broken.is_some()
+    }
+
+    /// How it ended; an error of its own is told once.
+    pub(crate) fn answer(&self) -> Option<Result<(), Error>> {
+        let mut state = lock(&self.0);
+        if state.over {
+            return Some(state.error.take().map_or(Ok(()), Err));
+        }
+        state.broken.clone().map(Err)
+    }
+
+    /// Leaves a waker that its end calls.
+    pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {
+        lock(&self.0).wakers.set(key, waker);
+    }
+
+    pub(crate) fn deregister(&self, key: &mut Option<u64>) {
+        lock(&self.0).wakers.remove(key);
+    }
+}
+
 /// Who waits for the next event of an object: several tasks may.
 #[derive(Default)]
 struct Wakers {

@@ -262,7 +262,7 @@ impl Memory {
     }
 
     /// The parts of an operation that has several, each with its descriptor.
-    fn part(&self, i: usize) -> (iovec, *mut c_void) {
+    pub(super) fn part(&self, i: usize) -> (iovec, *mut c_void) {
         match *self {
             Memory::One(piece, desc) => (piece, desc),
             // SAFETY: `check` found as many pieces as there are parts.

@@ -270,6 +270,17 @@ impl<T: Threading> Lane<T> {
         (0..total).map(|index| self.slot(index))
     }
 
+    /// Whether this is the context of a slot of this lane.
+    pub(crate) fn has(&self, context: *const std::ffi::c_void) -> bool {
+        let size = size_of::<Slot<T>>();
+        let mut chunks = self.chunks.iter().enumerate();
+        chunks.any(|(chunk, base)| {
+            let base = base.load() as usize;
+            let offset = context.addr().wrapping_sub(base);
+            base != 0 && offset < size * ((FIRST_CHUNK as usize) << chunk) && offset % size == 0
+        })
+    }
+
     /// Whether an operation that names `entry` may still reach the provider.
     ///
     /// Asked after the entry's generation was raised: either the post sees that, or this the post.

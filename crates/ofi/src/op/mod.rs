@@ -38,6 +38,7 @@ use crate::{
 };
 
 mod atomic;
+mod collective;
 mod failed;
 mod inject;
 pub(crate) mod lane;
@@ -55,6 +56,10 @@ pub use atomic::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, FetchVerb,
 };
 pub(crate) use atomic::{Form, Validity};
+pub use collective::{
+    AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
+    Collected, CollectiveLimits, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
+};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;

@@ -111,7 +111,8 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
 
     /// Bits of the tag that do not matter.
     pub fn ignore(mut self, mask: u64) -> Self {
-        self.verb.ignore = mask;
+        // Bits that tags cannot have are the provider's own: messages of its collectives have them.
+        self.verb.ignore = mask & self.core.limits.tag_bits;
         self.verb.tagged = Wide::Yes;
         self
     }

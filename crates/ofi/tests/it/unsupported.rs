@@ -32,6 +32,9 @@ const NO_RMA: &str = "sm2 has no remote memory";
 const NO_ATOMICS: &str =
     "tcp by itself has no atomic operations, and sm2 only what needs remote memory";
 
+const NO_COLLECTIVES: &str = "only rxm has collectives";
+const ALL_BUT_RXM: &str = "!tcp;ofi_rxm";
+
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
@@ -101,4 +104,30 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("av_extra::quirk_10_symmetric_overwrites", "shm", ALL, RESOLVES_NOTHING),
     no("av_extra::quirk_10_symmetric_overwrites", "sm2", SINCE_2, RESOLVES_NOTHING),
     no("av_extra::quirk_10_symmetric_overwrites", "udp;ofi_rxd", ALL, RESOLVES_NOTHING),
+    no("collectives::all_results", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::barriers_wait", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::messages_beside_collectives", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::registered_buffers", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::wrong_counts", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::what_there_is", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::dropped_collective_in_flight", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::group_closed_in_flight", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::endpoint_closed_in_flight", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::endpoint_closed_with_a_group", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::dropped_join", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::dropped_with_its_endpoint", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::odd_joins", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::as_futures", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::groups_run_out", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::two_processes", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::a_member_dies", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::quirk_29_stray_contexts", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::quirk_30_broadcast_overruns", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::quirk_31_root_is_rank", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("collectives::several_threads_are_refused", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("sets::as_sets_on_the_host", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("sets::ranges", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("sets::removed_while_in_a_set", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("sets::odd_sets", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
+    no("sets::quirk_28_sets_garbled", ALL_BUT_RXM, ALL, NO_COLLECTIVES),
 ];
