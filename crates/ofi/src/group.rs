@@ -36,10 +36,13 @@ use crate::{
     wait::{self, Source},
 };
 
+mod calls;
 mod held;
+mod query;
 
-pub(crate) use held::Groups;
 use held::Held;
+pub(crate) use held::Joins;
+pub use query::CollectiveLimits;
 
 /// The groups that an endpoint of rxm has numbers for (quirk 32).
 const MOST_GROUPS: usize = 255;
@@ -75,14 +78,15 @@ const JOIN: &str = "fi_join_collective";
 
 fn begin<T: Threading>(core: &Arc<Core<T>>, set: AvSet<T>) -> Result<Join<T>, (Error, AvSet<T>)> {
     let checked = check_join(core, &set);
-    let (events, address, rank) = match checked {
+    let (joins, address, rank) = match checked {
         Ok(checked) => checked,
         Err(error) => return Err((error, set)),
     };
     // An event of an earlier join may be there already.
+    let events = &joins.events;
     events.core.progress();
     core.close_idle_groups();
-    let mut groups = core.groups.lock();
+    let mut groups = joins.groups.lock();
     let provider = core.info.provider();
     if quirk(provider, Defect::GroupsRunOut).is_some() {
         if groups.last.as_ref().is_some_and(|last| !last.is_over()) {
@@ -127,15 +131,20 @@ fn begin<T: Threading>(core: &Arc<Core<T>>, set: AvSet<T>) -> Result<Join<T>, (E
     groups.last = Some(Arc::clone(&joining));
     drop(groups);
     let held = Held { mc, set, entry: OwnEntry::new(), joining, number };
-    Ok(Join { core: Arc::clone(core), events, held: Some(Box::new(held)), rank, key: None })
+    Ok(Join {
+        core: Arc::clone(core),
+        events: Arc::clone(events),
+        held: Some(Box::new(held)),
+        rank,
+        key: None,
+    })
 }
 
-/// The event queue, the set's address, and the endpoint's place in the set.
-#[expect(clippy::type_complexity, reason = "what is found out on the way")]
-fn check_join<T: Threading>(
-    core: &Core<T>,
+/// What the endpoint has for joins, the set's address, and the endpoint's place in the set.
+fn check_join<'a, T: Threading>(
+    core: &'a Core<T>,
     set: &AvSet<T>,
-) -> Result<(Arc<EqOpen<T>>, u64, usize)> {
+) -> Result<(&'a Joins<T>, u64, usize)> {
     refuse_fork(JOIN)?;
     if core.limits.caps & ofi_sys::FI_COLLECTIVE == 0 {
         return Err(Error::unsupported(JOIN, Needs::Capability("FI_COLLECTIVE"))
@@ -153,7 +162,7 @@ fn check_join<T: Threading>(
                 .hint("the provider's own thread would get into its way: FI_PROGRESS_MANUAL"));
         }
     }
-    let Some(events) = &core.events else {
+    let Some(joins) = &core.joins else {
         return Err(Error::invalid(JOIN, "an event queue is missing")
             .hint("give the endpoint's builder one"));
     };
@@ -164,7 +173,7 @@ fn check_join<T: Threading>(
     let rank = set.rank_of(name.bytes()).ok_or_else(|| {
         Error::invalid(JOIN, format!("{name}, the endpoint itself, is not in the set"))
     })?;
-    Ok((Arc::clone(events), set.raw_address()?, rank))
+    Ok((&**joins, set.raw_address()?, rank))
 }
 
 /// A join under way. Resolves to the [`Group`].

@@ -164,7 +164,7 @@ pub use flags::{
     Access, AvFlags, BindFlags, Caps, CompOrder, CqFlags, GetInfoFlags, Mode, MrFlags, MrMode,
     MsgOrder, OpFlags, SetFlags,
 };
-pub use group::{Group, Join, JoinError};
+pub use group::{CollectiveLimits, Group, Join, JoinError};
 pub use info::{
     DomainAttr, EndpointAttr, Excluded, Explanation, FabricAttr, HintSet, Hints, Info, InfoList,
     Link, Nic, PciAddress, RxAttr, TxAttr,
@@ -178,7 +178,7 @@ pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
     AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
-    Collected, CollectiveLimits, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
+    Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
 };
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,

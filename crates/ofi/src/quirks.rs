@@ -66,6 +66,8 @@ pub enum Defect {
     /// The number of a group is never given back, two joins at once get the same, and behind the last
     /// one memory is changed that is not the endpoint's.
     GroupsRunOut,
+    /// A message in segments, the first of which is longer than its receive, crashes.
+    ShortReceiveCrashes,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -374,6 +376,17 @@ pub const QUIRKS: &[Quirk] = &[
         text: "an endpoint has 255 numbers for groups; closing a group gives none back, joins that \
                overlap get the same one, and the join behind the last changes memory behind its list",
     },
+    Quirk {
+        id: 33,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::ShortReceiveCrashes,
+        text: "a receive of less than the first segment of a message in segments (17 to 128 KiB) is \
+               taken out of a list that it is not in (1.17), or freed and left in one (2.1), where the \
+               close of the connection finds it; over tcp, 1.x has segments where collectives or device \
+               memory were asked for, or FI_OFI_RXM_ENABLE_DYN_RBUF is 0",
+    },
 ];
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
@@ -419,6 +432,17 @@ pub(crate) fn collective_message(provider: &str) -> usize {
         Ok(text) => text.trim().parse().map_or(0, |bytes: usize| bytes.min(EAGER)),
         Err(_) => EAGER,
     }
+}
+
+/// Whether a receive that is shorter than its message may crash (quirk 33), where that can be helped:
+/// room behind it, which is not registered.
+pub(crate) fn short_receives_crash(info: &crate::Info) -> bool {
+    let asked = info.caps().intersects(crate::Caps::COLLECTIVE | crate::Caps::HMEM);
+    let set = || std::env::var_os("FI_OFI_RXM_ENABLE_DYN_RBUF").is_some();
+    let segments = version() >= V2_0 || asked || set();
+    segments
+        && quirk(info.provider(), Defect::ShortReceiveCrashes).is_some()
+        && !info.domain().mr_mode().contains(crate::MrMode::LOCAL)
 }
 
 /// Whether the provider may run a thread of its own that looks for messages (quirk 27).

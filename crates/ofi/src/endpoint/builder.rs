@@ -17,11 +17,11 @@ use crate::{
     eq::mail::Handle,
     error::check,
     fabric::FabricCore,
-    group::Groups,
+    group::Joins,
     object::{Owned, refuse_fork},
     op::{lane::Lane, overflow::Overflow},
-    quirks::{Defect, quirk},
-    threading::{Lock, Threading},
+    quirks::{Defect, quirk, short_receives_crash},
+    threading::Threading,
 };
 
 /// What an endpoint is made with. [`enable`](Self::enable) makes it.
@@ -147,9 +147,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
             transmit: transmit.0,
             receive: receive.0,
             av: self.av.map(|av| av.0),
-            groups: T::Lock::new(Groups::default()),
-            events: None,
-            counters: self.counters.into_cores(),
+            joins: None,
+            counters: self.counters.into_cores().into(),
             domain: Arc::clone(domain),
             connection: None,
             info,
@@ -195,7 +194,7 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
                 check(i64::from(unsafe { ofi_sys::fi_ep_bind(fid, eq, 0) }), "fi_ep_bind").map(drop)
             }
         })?;
-        core.events = events;
+        core.joins = events.map(|events| Box::new(Joins::new(events)));
         Ok(Endpoint::from_core(core))
     }
 }
@@ -353,7 +352,7 @@ fn collective_bits(info: &Info) -> u64 {
 
 /// Whether a receive that is shorter than its message needs room for the rest.
 fn needs_overflow(info: &Info) -> bool {
-    quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
+    quirk(info.provider(), Defect::ShortReceiveHangs).is_some() || short_receives_crash(info)
 }
 
 /// [`DIRECTED_MSG`] where directed receives of untagged messages are granted and work.

@@ -20,9 +20,8 @@ use crate::{
     counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
-    eq::EqOpen,
     error::check,
-    group::Groups,
+    group::Joins,
     object::{CloseError, Owned},
     op::{Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane},
     threading::{Shared, Threading},
@@ -113,12 +112,10 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
     pub(crate) av: Option<Arc<AvCore<T>>>,
-    /// Groups that nobody has a handle to any more, and the join under way.
-    pub(crate) groups: T::Lock<Groups<T>>,
-    /// The event queue of an endpoint without connections: what tells of joins.
-    pub(crate) events: Option<Arc<EqOpen<T>>>,
+    /// Of an endpoint without connections that has an event queue.
+    pub(crate) joins: Option<Box<Joins<T>>>,
     /// Bound to it, so open for as long as it is.
-    counters: Vec<Arc<CounterCore<T>>>,
+    counters: Box<[Arc<CounterCore<T>>]>,
     pub(crate) domain: Arc<DomainCore<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
@@ -247,7 +244,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     }
 
     /// The most segments of memory that one receive may have. One less than the info says where a
-    /// message longer than its receive would never end otherwise (quirks 19 and 20).
+    /// message longer than its receive would never end otherwise, or crash (quirks 19, 20 and 33).
     #[must_use]
     pub fn max_receive_segments(&self) -> usize {
         self.core.limits.receive_iov

@@ -16,7 +16,7 @@ use ofi_sys::fid_mc;
 use crate::{
     av::{AvSet, OwnEntry},
     endpoint::Core,
-    eq::mail::Joining,
+    eq::{EqOpen, mail::Joining},
     object::{Owned, forked},
     op::lane::Lane,
     quirks,
@@ -35,20 +35,28 @@ pub(crate) struct Held<T: Threading> {
     pub(super) number: usize,
 }
 
+/// What an endpoint has for its joins.
+pub(crate) struct Joins<T: Threading> {
+    /// Tells what becomes of them; bound to the endpoint.
+    pub(super) events: Arc<EqOpen<T>>,
+    pub(super) groups: T::Lock<Groups<T>>,
+}
+
+impl<T: Threading> Joins<T> {
+    pub(crate) fn new(events: Arc<EqOpen<T>>) -> Joins<T> {
+        Joins { events, groups: T::Lock::new(Groups { parked: Vec::new(), last: None, begun: 0 }) }
+    }
+}
+
 /// What an endpoint knows of groups.
-pub(crate) struct Groups<T: Threading> {
+pub(super) struct Groups<T: Threading> {
     /// Whose handles are gone.
+    #[expect(clippy::vec_box, reason = "they come in boxes, and seldom")]
     parked: Vec<Box<Held<T>>>,
     /// The join under way, or the last one.
     pub(super) last: Option<Arc<Joining>>,
     /// How many joins were begun.
     pub(super) begun: usize,
-}
-
-impl<T: Threading> Default for Groups<T> {
-    fn default() -> Self {
-        Groups { parked: Vec::new(), last: None, begun: 0 }
-    }
 }
 
 impl<T: Threading> Held<T> {
@@ -66,21 +74,24 @@ impl<T: Threading> Core<T> {
             std::mem::forget(held);
             return;
         }
-        self.groups.lock().parked.push(held);
+        if let Some(joins) = &self.joins {
+            joins.groups.lock().parked.push(held);
+        }
         self.close_idle_groups();
     }
 
     /// Closes the groups without a handle that nothing under way names. The endpoint is open.
     pub(crate) fn close_idle_groups(&self) {
+        let Some(joins) = &self.joins else { return };
         let lane = self.lane();
-        let idle: Vec<Box<Held<T>>> = {
-            let mut groups = self.groups.lock();
-            let (idle, busy) = std::mem::take(&mut groups.parked)
-                .into_iter()
-                .partition(|held: &Box<Held<T>>| held.is_idle(lane));
-            groups.parked = busy;
-            idle
-        };
+        let mut idle = Vec::new();
+        {
+            let mut groups = joins.groups.lock();
+            for held in std::mem::take(&mut groups.parked) {
+                let to = if held.is_idle(lane) { &mut idle } else { &mut groups.parked };
+                to.push(held);
+            }
+        }
         // Outside the lock: closing a set takes the vector's.
         drop(idle);
     }
@@ -88,9 +99,10 @@ impl<T: Threading> Core<T> {
     /// Closes all groups: the endpoint is closed. Where nobody knows whether the provider is done with
     /// the operations that were `left`, their groups stay.
     pub(crate) fn close_groups(&self, left: usize) {
-        let parked = std::mem::take(&mut self.groups.lock().parked);
-        if let Some(events) = &self.events {
-            let mut reader = events.core.hold();
+        let Some(joins) = &self.joins else { return };
+        let parked = std::mem::take(&mut joins.groups.lock().parked);
+        {
+            let mut reader = joins.events.core.hold();
             parked.iter().for_each(|held| reader.end_join(held.number));
         }
         let measured = quirks::close_returns_memory(self.info.provider());
@@ -104,7 +116,9 @@ impl<T: Threading> Core<T> {
 
     /// Leaves all groups as they are: the endpoint stays open for good.
     pub(crate) fn leak_groups(&self) {
-        let parked = std::mem::take(&mut self.groups.lock().parked);
+        let Some(joins) = &self.joins else { return };
+        std::mem::forget(Arc::clone(&joins.events));
+        let parked = std::mem::take(&mut joins.groups.lock().parked);
         parked.into_iter().for_each(|held| held.leak());
     }
 }

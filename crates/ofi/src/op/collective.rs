@@ -10,10 +10,9 @@ use ofi_sys::fid_ep;
 
 use super::{Memory, Operation, Outcome, Uses, Verb, options::Flagged};
 use crate::{
-    Access, Address, AtomicOp, Collective, Datatype, Domain, Error, ErrorKind, Group, Result,
+    Access, Address, AtomicOp, Collective, Datatype, Error, ErrorKind, Group, Result,
     buf::{Buf, BufMut, Segments},
-    domain::DomainCore,
-    error::{Needs, check},
+    error::Needs,
     quirks::{self, Defect, quirk},
     threading::{Shared, Threading},
 };
@@ -32,16 +31,6 @@ pub type Exchange<'ep, V, A, R, T = Shared> = Operation<'ep, V, (A, R), T>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Collected;
-
-/// What a provider says of a collective: [`Domain::query_collective`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CollectiveLimits {
-    /// The most values of one member in one operation, where the provider tells.
-    pub count: Option<usize>,
-    /// The most members.
-    pub members: usize,
-}
 
 /// What a collective says.
 #[derive(Clone, Copy, Debug)]
@@ -72,90 +61,7 @@ enum Part {
     All,
 }
 
-impl<T: Threading> Domain<T> {
-    /// What the provider offers of a collective, on endpoints that ask for `FI_COLLECTIVE`. `op` is
-    /// that of a reduction, and `None` for all others.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` where it has none such, or not for these values.
-    #[doc(alias = "fi_query_collective")]
-    pub fn query_collective(
-        &self,
-        collective: Collective,
-        datatype: Datatype,
-        op: Option<AtomicOp>,
-    ) -> Result<CollectiveLimits> {
-        self.0.query_collective(collective, (datatype, op))
-    }
-}
-
-impl<T: Threading> DomainCore<T> {
-    fn query_collective(
-        &self,
-        collective: Collective,
-        (datatype, op): (Datatype, Option<AtomicOp>),
-    ) -> Result<CollectiveLimits> {
-        const NAME: &str = "fi_query_collective";
-        let refused = || {
-            let needs = Needs::Property("the collective on this type of value");
-            let op = op.map_or(String::new(), |op| format!(" by {op}"));
-            Error::unsupported(NAME, needs).detail(format!("{collective} of {datatype}{op}"))
-        };
-        if !self.info.caps().contains(crate::Caps::COLLECTIVE) {
-            return Err(Error::unsupported(NAME, Needs::Capability("FI_COLLECTIVE"))
-                .hint("ask for the capability in the hints"));
-        }
-        if collective.reduces() && !op.is_some_and(|op| reduces(datatype, op)) {
-            return Err(refused());
-        }
-        // SAFETY: a plain C structure.
-        let mut attr = unsafe { crate::abi::Roomy::<ofi_sys::fi_collective_attr>::zeroed() };
-        let to = attr.as_mut();
-        (to.datatype, to.op) = if collective == Collective::Barrier {
-            (ofi_sys::FI_VOID, ofi_sys::FI_NOOP)
-        } else {
-            (datatype.raw(), op.map_or(ofi_sys::FI_NOOP, AtomicOp::raw))
-        };
-        // SAFETY: the domain is open; the attributes are whole.
-        let status = unsafe {
-            ofi_sys::fi_query_collective(self.as_ptr(), collective.raw(), attr.as_ptr(), 0)
-        };
-        check(i64::from(status), NAME).map_err(|_| refused())?;
-        let told = attr.as_mut();
-        let count = Some(told.datatype_attr.count).filter(|count| *count > 0);
-        Ok(CollectiveLimits { count, members: told.max_members })
-    }
-}
-
-/// Whether a reduction can be computed at all: what providers say of it is not always so.
-fn reduces(datatype: Datatype, op: AtomicOp) -> bool {
-    use AtomicOp::{Band, Bor, Bxor, Land, Lor, Lxor, Max, Min, Prod, Sum};
-    match datatype {
-        Datatype::Int8
-        | Datatype::Uint8
-        | Datatype::Int16
-        | Datatype::Uint16
-        | Datatype::Int32
-        | Datatype::Uint32
-        | Datatype::Int64
-        | Datatype::Uint64 => {
-            matches!(op, Min | Max | Sum | Prod | Lor | Land | Lxor | Bor | Band | Bxor)
-        }
-        Datatype::Float | Datatype::Double => {
-            matches!(op, Min | Max | Sum | Prod | Lor | Land | Lxor)
-        }
-        Datatype::FloatComplex | Datatype::DoubleComplex => matches!(op, Sum | Prod),
-        // 128 bits: what they have to be aligned to nothing here can see to (rule X5).
-        _ => false,
-    }
-}
-
 impl Collective {
-    fn reduces(self) -> bool {
-        matches!(self, Collective::Allreduce | Collective::ReduceScatter | Collective::Reduce)
-    }
-
     /// The longest message that it is made of where trees and rings of messages do it, in values of
     /// `count` for each member.
     fn longest_message(self, count: usize, members: usize) -> usize {
@@ -500,7 +406,7 @@ macro_rules! collectives {
         impl $verb {
             const COLLECTIVE: Collective = Collective::$collective;
 
-            fn on<B, T: Threading>(
+            pub(crate) fn on<B, T: Threading>(
                 group: &Group<T>,
                 buffer: B,
                 root: Option<Address>,
@@ -530,111 +436,4 @@ collectives! {
     ReduceVerb Reduce;
     ScatterVerb Scatter;
     GatherVerb Gather;
-}
-
-/// The collectives. What a provider has of them [`Domain::query_collective`] tells; posting what it has
-/// not fails as `Unsupported`. Values are in the host's form, aligned for their type, and each buffer is
-/// one piece of memory. Counts that do not fit each other are `Invalid`, messages that the provider
-/// cannot send as parts of a collective (16 KiB on `tcp;ofi_rxm`; quirk 29) `TooLarge`.
-impl<T: Threading> Group<T> {
-    /// Ends when all members have called it. Inert until posted or awaited.
-    #[doc(alias = "fi_barrier")]
-    #[doc(alias = "fi_barrier2")]
-    pub fn barrier(&self) -> Barrier<'_, T> {
-        BarrierVerb::on(self, (), None, (Datatype::Uint8, None))
-    }
-
-    /// Sends the root's buffer to all members, into theirs. Where quirk 30 is, the number of values is
-    /// a multiple of the members.
-    #[doc(alias = "fi_broadcast")]
-    pub fn broadcast<B>(
-        &self,
-        buffer: B,
-        root: Address,
-        datatype: Datatype,
-    ) -> Broadcast<'_, B, T> {
-        BroadcastVerb::on(self, buffer, Some(root), (datatype, None))
-    }
-
-    /// Sends the n-th part of what is given to the member of rank n, and gets the parts that are for
-    /// this one, in the order of ranks. Both buffers are of as many parts as there are members.
-    #[doc(alias = "fi_alltoall")]
-    pub fn all_to_all<A, R>(
-        &self,
-        (given, results): (A, R),
-        datatype: Datatype,
-    ) -> Exchange<'_, AlltoallVerb, A, R, T> {
-        AlltoallVerb::on(self, (given, results), None, (datatype, None))
-    }
-
-    /// Applies `op` to the values of all members, place by place; all get the result. Both buffers are
-    /// as long as each other. In which order floating-point values are combined is the provider's.
-    #[doc(alias = "fi_allreduce")]
-    pub fn all_reduce<A, R>(
-        &self,
-        (given, results): (A, R),
-        datatype: Datatype,
-        op: AtomicOp,
-    ) -> Exchange<'_, AllreduceVerb, A, R, T> {
-        AllreduceVerb::on(self, (given, results), None, (datatype, Some(op)))
-    }
-
-    /// Gathers what the members give, in the order of ranks; all get all of it.
-    #[doc(alias = "fi_allgather")]
-    pub fn all_gather<A, R>(
-        &self,
-        (given, results): (A, R),
-        datatype: Datatype,
-    ) -> Exchange<'_, AllgatherVerb, A, R, T> {
-        AllgatherVerb::on(self, (given, results), None, (datatype, None))
-    }
-
-    /// As [`all_reduce`](Self::all_reduce), but that the member of rank n gets the n-th part of the
-    /// result.
-    #[doc(alias = "fi_reduce_scatter")]
-    pub fn reduce_scatter<A, R>(
-        &self,
-        (given, results): (A, R),
-        datatype: Datatype,
-        op: AtomicOp,
-    ) -> Exchange<'_, ReduceScatterVerb, A, R, T> {
-        ReduceScatterVerb::on(self, (given, results), None, (datatype, Some(op)))
-    }
-
-    /// As [`all_reduce`](Self::all_reduce), but that the root alone gets the result: elsewhere the
-    /// room for it may be empty.
-    #[doc(alias = "fi_reduce")]
-    pub fn reduce<A, R>(
-        &self,
-        (given, results): (A, R),
-        root: Address,
-        datatype: Datatype,
-        op: AtomicOp,
-    ) -> Exchange<'_, ReduceVerb, A, R, T> {
-        ReduceVerb::on(self, (given, results), Some(root), (datatype, Some(op)))
-    }
-
-    /// Sends the n-th part of what the root gives to the member of rank n. Elsewhere what is given may
-    /// be empty.
-    #[doc(alias = "fi_scatter")]
-    pub fn scatter<A, R>(
-        &self,
-        (given, result): (A, R),
-        root: Address,
-        datatype: Datatype,
-    ) -> Exchange<'_, ScatterVerb, A, R, T> {
-        ScatterVerb::on(self, (given, result), Some(root), (datatype, None))
-    }
-
-    /// As [`all_gather`](Self::all_gather), but that the root alone gets it: elsewhere the room for it
-    /// may be empty.
-    #[doc(alias = "fi_gather")]
-    pub fn gather<A, R>(
-        &self,
-        (given, results): (A, R),
-        root: Address,
-        datatype: Datatype,
-    ) -> Exchange<'_, GatherVerb, A, R, T> {
-        GatherVerb::on(self, (given, results), Some(root), (datatype, None))
-    }
 }

@@ -58,7 +58,7 @@ pub use atomic::{
 pub(crate) use atomic::{Form, Validity};
 pub use collective::{
     AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
-    Collected, CollectiveLimits, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
+    Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
 };
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;

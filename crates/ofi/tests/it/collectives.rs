@@ -1,17 +1,12 @@
-//! Groups and their collectives: joined in one process and from two, results beside those of the host,
-//! and everything closed and dropped under what is under way.
-
-use std::time::Duration;
+//! Collectives: in one process and in two, results beside those of the host, and what is refused.
 
 use ofi::{
-    Access, Address, AtomicOp, AvSet, Caps, CloseError, Collective, Confined, Connectionless,
-    Datatype, Defect, Endpoint, ErrorKind, EventQueue, FabricAddress, Group, Join, JoinError, Op,
-    Rdm, Returned, SetFlags, Shared, quirk,
+    Access, Address, AtomicOp, AvSet, Caps, Collective, Confined, Datatype, Defect, Endpoint,
+    ErrorKind, EventQueue, FabricAddress, Group, Join, Op, Rdm, Returned, SetFlags, quirk,
 };
 
 use crate::harness::{
-    LIMIT, List, Mode, Parent, Peer, Rig, Stop, Target, Tracked, Verdict, cases, expired,
-    progress_until,
+    LIMIT, List, Mode, Parent, Peer, Rig, Stop, Target, Verdict, cases, progress_until,
 };
 
 pub fn register(list: &mut List) {
@@ -22,45 +17,26 @@ pub fn register(list: &mut List) {
         registered_buffers
         wrong_counts
         what_there_is
-        dropped_collective_in_flight
-        group_closed_in_flight
-        endpoint_closed_in_flight
-        endpoint_closed_with_a_group
-        dropped_join
-        dropped_with_its_endpoint
-        odd_joins
         as_futures
-        groups_run_out
         two_processes
-        a_member_dies
         quirk_29_stray_contexts
         quirk_30_broadcast_overruns
         quirk_31_root_is_rank
     );
-    cases!(list, rdm: several_threads_are_refused);
-    for name in [
-        "group_closed_in_flight",
-        "endpoint_closed_in_flight",
-        "dropped_collective_in_flight",
-        "a_member_dies",
-        "dropped_with_its_endpoint",
-    ] {
-        list.leaks(&format!("collectives::{name}"));
-    }
 }
 
-const CAPS: Caps = Caps::MSG.union(Caps::TAGGED).union(Caps::COLLECTIVE);
+pub(crate) const CAPS: Caps = Caps::MSG.union(Caps::TAGGED).union(Caps::COLLECTIVE);
 
 /// Endpoints that know each other, on one queue of each kind.
-struct Members<T: Mode> {
-    endpoints: Vec<Endpoint<Rdm, T>>,
-    addresses: Vec<Address>,
-    events: EventQueue<T>,
-    rig: Rig<T>,
+pub(crate) struct Members<T: Mode> {
+    pub endpoints: Vec<Endpoint<Rdm, T>>,
+    pub addresses: Vec<Address>,
+    pub events: EventQueue<T>,
+    pub rig: Rig<T>,
 }
 
 impl<T: Mode> Members<T> {
-    fn open(t: &Target, count: usize) -> Result<Members<T>, Stop> {
+    pub fn open(t: &Target, count: usize) -> Result<Members<T>, Stop> {
         let rig = Rig::<T>::open(t, CAPS)?;
         let events = rig.fabric.event_queue().open()?;
         let mut endpoints: Vec<Endpoint<Rdm, T>> = Vec::new();
@@ -76,7 +52,7 @@ impl<T: Mode> Members<T> {
         Ok(Members { endpoints, addresses, events, rig })
     }
 
-    fn set(&self) -> Result<AvSet<T>, Stop> {
+    pub fn set(&self) -> Result<AvSet<T>, Stop> {
         let mut set = self.rig.av.set().count(self.addresses.len()).open()?;
         for address in &self.addresses {
             set.insert(*address)?;
@@ -84,18 +60,18 @@ impl<T: Mode> Members<T> {
         Ok(set)
     }
 
-    fn begin(&self) -> Result<Vec<Join<T>>, Stop> {
+    pub fn begin(&self) -> Result<Vec<Join<T>>, Stop> {
         let sets = self.endpoints.iter().map(|_| self.set()).collect::<Result<Vec<_>, _>>()?;
         let joins = self.endpoints.iter().zip(sets).map(|(ep, set)| Ok(ep.join(set)?));
         joins.collect()
     }
 
-    fn join(&self) -> Result<Vec<Group<T>>, Stop> {
+    pub fn join(&self) -> Result<Vec<Group<T>>, Stop> {
         self.begin()?.into_iter().map(|join| Ok(join.wait(LIMIT)?)).collect()
     }
 
     /// Drives the queues for a while, in which something could happen that must not.
-    fn drive(&self) -> Verdict {
+    pub fn drive(&self) -> Verdict {
         for _ in 0..1000 {
             self.rig.cq.progress()?;
             self.events.progress()?;
@@ -104,7 +80,7 @@ impl<T: Mode> Members<T> {
     }
 }
 
-fn u64s(count: usize, value: impl Fn(usize) -> u64) -> Vec<u8> {
+pub(crate) fn u64s(count: usize, value: impl Fn(usize) -> u64) -> Vec<u8> {
     (0..count).flat_map(|i| value(i).to_ne_bytes()).collect()
 }
 
@@ -119,6 +95,8 @@ macro_rules! posted {
     };
 }
 
+pub(crate) use posted;
+
 /// The buffers of operations that end.
 macro_rules! ended {
     ($ops:expr) => {
@@ -126,8 +104,10 @@ macro_rules! ended {
     };
 }
 
+pub(crate) use ended;
+
 /// What each member gives in the cases below: different for each, and each place.
-fn given(rank: usize, i: usize) -> u64 {
+pub(crate) fn given(rank: usize, i: usize) -> u64 {
     ((rank + 1) * 1000 + i * 7) as u64
 }
 
@@ -295,7 +275,7 @@ fn messages_beside_collectives(t: &Target) -> Verdict {
     let groups = members.join()?;
     let [a, b] = &members.endpoints[..] else { panic!("two") };
     let to_b = members.addresses[1];
-    let odd = a.send(vec![1; 8], to_b).tag(1 << 63).post().err().expect("not for messages");
+    let odd = a.send(vec![1; 8], to_b).tag(1 << 63).post().expect_err("not for messages");
     assert_eq!(*odd.error.kind(), ErrorKind::Invalid);
     for round in 0..20_u64 {
         let any = b.recv(vec![0; 64]).tag(0).ignore(u64::MAX).post()?;
@@ -462,262 +442,6 @@ fn what_there_is(t: &Target) -> Verdict {
     Ok(())
 }
 
-/// A collective whose operation is dropped goes on: the others end, and its buffers are dropped after.
-// rule: B1, X3
-fn dropped_collective_in_flight(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 2)?;
-    let groups = members.join()?;
-    let (own, own_dropped) = Tracked::new(u64s(4, |i| given(0, i)));
-    let (room, room_dropped) = Tracked::new(vec![0; 32]);
-    let op = groups[0].all_reduce((own, room), Datatype::Uint64, AtomicOp::Sum).post()?;
-    drop(op);
-    members.drive()?;
-    let gone = || {
-        use std::sync::atomic::Ordering::SeqCst;
-        (own_dropped.load(SeqCst), room_dropped.load(SeqCst))
-    };
-    assert_eq!(gone(), (false, false), "the provider has them");
-    let pair = (u64s(4, |i| given(1, i)), vec![0; 32]);
-    let (_, (_, sum)) = groups[1].all_reduce(pair, Datatype::Uint64, AtomicOp::Sum).wait(LIMIT)?;
-    assert_eq!(sum, u64s(4, |i| given(0, i) + given(1, i)));
-    progress_until(&members.rig.cq, "the dropped one's end", || gone() == (true, true));
-    // Given up with a claim: the buffers come with the end.
-    let pair = (u64s(1, |_| 1), vec![0; 8]);
-    let op = groups[0].all_reduce(pair, Datatype::Uint64, AtomicOp::Sum).post()?;
-    let op = expired!(op.wait(Duration::ZERO));
-    let Returned::Held(mut held) = op.abandon() else { panic!("it cannot be done") };
-    assert!(held.try_take().is_none());
-    groups[1]
-        .all_reduce((u64s(1, |_| 2), vec![0; 8]), Datatype::Uint64, AtomicOp::Sum)
-        .wait(LIMIT)?;
-    let mut back = None;
-    progress_until(&members.rig.cq, "the buffers", || {
-        back = back.take().or_else(|| held.try_take());
-        back.is_some()
-    });
-    assert_eq!(back.expect("there").1, u64s(1, |_| 3));
-    ended!(posted!(groups, |group, _rank| group.barrier()));
-    Ok(())
-}
-
-/// A group whose handle goes while operations are in flight: they go on, and it closes after them.
-// rule: X6, C8
-fn group_closed_in_flight(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 2)?;
-    let mut groups = members.join()?;
-    let (last, first) = (groups.pop().expect("two"), groups.pop().expect("two"));
-    let pair = (u64s(4, |i| given(0, i)), vec![0; 32]);
-    let op = first.all_reduce(pair, Datatype::Uint64, AtomicOp::Sum).post()?;
-    let Err(CloseError::InUse(first)) = first.close() else { panic!("closed under its operation") };
-    drop(first);
-    members.drive()?;
-    assert!(!op.is_done());
-    let pair = (u64s(4, |i| given(1, i)), vec![0; 32]);
-    last.all_reduce(pair, Datatype::Uint64, AtomicOp::Sum).wait(LIMIT)?;
-    assert_eq!(op.wait(LIMIT)?.1.1, u64s(4, |i| given(0, i) + given(1, i)));
-    last.close()?;
-    // And the next groups are whole.
-    let groups = members.join()?;
-    ended!(posted!(groups, |group, _rank| group.barrier()));
-    // Everything closes, whatever is under way.
-    let barrier = groups[0].barrier().post()?;
-    drop(groups);
-    drop(members);
-    match barrier.wait(LIMIT) {
-        Err(ofi::WaitError::Failed(failed)) => assert_eq!(*failed.error.kind(), ErrorKind::Closed),
-        other => panic!("{:?}", other.map(|_| ()).map_err(|_| ())),
-    }
-    Ok(())
-}
-
-/// An endpoint that closes in the middle of a collective gives the buffers back, or keeps them.
-// rule: B1, X6
-fn endpoint_closed_in_flight(t: &Target) -> Verdict {
-    for len in [8, 16000] {
-        let Members { mut endpoints, addresses, events, rig } = Members::<Confined>::open(t, 2)?;
-        let members = Members { endpoints: endpoints.clone(), addresses, events, rig };
-        let mut groups = members.join()?;
-        let pair = (vec![1_u8; len], vec![0_u8; len]);
-        let op = groups[0].all_reduce(pair, Datatype::Uint8, AtomicOp::Sum).post()?;
-        members.drive()?;
-        drop(groups.remove(0));
-        let Members { endpoints: others, addresses, events, rig } = members;
-        drop(others);
-        let closed = endpoints.remove(0).close(Duration::from_millis(20));
-        let leaks = quirk(&t.provider, Defect::CloseInFlight).is_some();
-        assert_eq!(closed.is_err(), leaks, "{closed:?}");
-        match op.wait(LIMIT) {
-            Err(ofi::WaitError::Failed(failed)) => {
-                assert_eq!(*failed.error.kind(), ErrorKind::Closed);
-                assert_eq!(failed.buf.is_held(), leaks);
-            }
-            other => panic!("{:?}", other.map(|_| ()).map_err(|_| ())),
-        }
-        // What the provider says of the closed endpoint's parts of collectives is nobody's.
-        for _ in 0..1000 {
-            rig.cq.progress()?;
-            events.progress()?;
-        }
-        drop((groups, endpoints, addresses));
-    }
-    Ok(())
-}
-
-/// A group keeps its endpoint open; in any order of drops nothing is left.
-// rule: L1, C8
-fn endpoint_closed_with_a_group(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 2)?;
-    let groups = members.join()?;
-    let Members { mut endpoints, addresses, events, rig } = members;
-    let Err(CloseError::InUse(first)) = endpoints.remove(0).close(LIMIT) else {
-        panic!("closed under its group");
-    };
-    drop((first, endpoints));
-    // The groups are all that is left of the endpoints.
-    ended!(posted!(groups, |group, _rank| group.barrier()));
-    for address in &addresses {
-        rig.av.remove(*address)?;
-    }
-    let root = groups[0].members()[1];
-    let ops =
-        posted!(groups, |group, rank| group.broadcast(vec![rank as u8; 64], root, Datatype::Uint8));
-    ended!(ops).into_iter().for_each(|buffer| assert_eq!(buffer, vec![1; 64]));
-    let Rig { av, cq, domain, .. } = rig;
-    let Err(CloseError::InUse(events)) = events.close() else { panic!("closed under endpoints") };
-    let Err(CloseError::InUse(av)) = av.close() else { panic!("closed under endpoints") };
-    drop((events, av, cq, domain));
-    drop(groups);
-    assert_eq!(ofi::leaked(), ofi::Leaked::default());
-    Ok(())
-}
-
-/// A join that is dropped half-way ends for the others; what it holds goes with the next join.
-// rule: X6, C8
-fn dropped_join(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 2)?;
-    let (a, b) = (&members.endpoints[0], &members.endpoints[1]);
-    drop(a.join(members.set()?)?);
-    members.drive()?;
-    // It is still under way.
-    let busy = a.join(members.set()?).err().expect("one at a time");
-    assert!(busy.error.is_busy(), "{}", busy.error);
-    let group = b.join(members.set()?)?.wait(LIMIT)?;
-    group.close()?;
-    progress_until(&members.rig.cq, "its end", || {
-        // The event is nobody's, and reaches nobody.
-        members.events.progress().is_ok() && a.join_is_over(&members)
-    });
-    assert!(members.events.unsolicited().is_none());
-    let groups = members.join()?;
-    ended!(posted!(groups, |group, _rank| group.barrier()));
-    Ok(())
-}
-
-trait Over {
-    fn join_is_over(&self, members: &Members<Confined>) -> bool;
-}
-
-impl Over for Endpoint<Rdm, Confined> {
-    /// Whether a join of this endpoint would begin: with a set of nobody, so that none does.
-    fn join_is_over(&self, members: &Members<Confined>) -> bool {
-        let mut set = members.set().expect("a set");
-        set.remove(members.addresses[1]).expect("a member");
-        match self.join(set) {
-            Ok(join) => {
-                // Of itself alone.
-                join.wait(LIMIT).expect("it has all its members");
-                true
-            }
-            Err(failed) => {
-                assert!(failed.error.is_busy(), "{}", failed.error);
-                false
-            }
-        }
-    }
-}
-
-/// The endpoint closes with its join, the event queue with both.
-// rule: X6
-fn dropped_with_its_endpoint(t: &Target) -> Verdict {
-    for early in [false, true] {
-        let members = Members::<Confined>::open(t, 2)?;
-        let mut joins = members.begin()?;
-        if early {
-            members.drive()?;
-        }
-        let Members { mut endpoints, addresses, events, rig } = members;
-        let left = joins.remove(0);
-        let Err(CloseError::InUse(first)) = endpoints.remove(0).close(LIMIT) else {
-            panic!("closed under its join");
-        };
-        drop(left);
-        first.close(Duration::from_millis(10))?;
-        for _ in 0..1000 {
-            rig.cq.progress()?;
-            events.progress()?;
-        }
-        drop((joins, endpoints, addresses, events, rig));
-    }
-    // In the middle of one.
-    let members = Members::<Confined>::open(t, 3)?;
-    let join = members.endpoints[0].join(members.set()?)?;
-    members.drive()?;
-    let Err(JoinError::Expired(join)) = join.wait(Duration::from_millis(1)) else {
-        panic!("nobody else has joined");
-    };
-    assert!(!join.is_done());
-    let Members { endpoints, events, rig, .. } = members;
-    drop(endpoints);
-    drop(join);
-    events.close()?;
-    drop(rig);
-    assert_eq!(ofi::leaked().operations, 0);
-    Ok(())
-}
-
-/// What cannot be joined: without an event queue, a place in the set, the capability.
-// rule: X6, L5, D8
-fn odd_joins(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 2)?;
-    let rig = &members.rig;
-    let builder =
-        || rig.domain.endpoint::<Rdm>(&rig.info).address_vector(&rig.av).completion_queue(&rig.cq);
-    let refused = |ep: &Endpoint<Rdm, Confined>, set| {
-        let failed = ep.join(set).err().expect("it cannot be joined");
-        assert!(!failed.buf.is_held(), "the set comes back");
-        (failed.error.kind().clone(), failed.error.to_string())
-    };
-    let deaf = builder().enable()?;
-    rig.av.insert(&deaf.name()?)?;
-    let (kind, text) = refused(&deaf, members.set()?);
-    assert!(kind == ErrorKind::Invalid && text.contains("event queue"), "{text}");
-    let stranger = builder().event_queue(&members.events).enable()?;
-    let (kind, text) = refused(&stranger, members.set()?);
-    assert!(kind == ErrorKind::Invalid && text.contains("not in the set"), "{text}");
-    let (kind, _) = refused(&members.endpoints[0], rig.av.set().open()?);
-    assert_eq!(kind, ErrorKind::Invalid);
-    // A vector of the same domain with the same addresses is another one.
-    let other = rig.domain.address_vector().open()?;
-    let mut set = other.set().count(2).open()?;
-    for ep in &members.endpoints {
-        set.insert(other.insert(&ep.name()?)?)?;
-    }
-    let (kind, text) = refused(&members.endpoints[0], set);
-    assert!(kind == ErrorKind::Invalid && text.contains("another vector"), "{text}");
-    // An event queue of another fabric.
-    let info = t.query(CAPS)?;
-    let far: EventQueue<Confined> = ofi::Fabric::open(&info)?.event_queue().open()?;
-    assert_eq!(*builder().event_queue(&far).enable().unwrap_err().kind(), ErrorKind::Invalid);
-    // An endpoint without the capability.
-    let plain = Rig::<Confined>::open(t, Caps::MSG)?;
-    let ep = plain.endpoint::<Rdm>()?;
-    if let Ok(set) = plain.av.set().open() {
-        let (kind, _) = refused(&ep, set);
-        assert!(matches!(kind, ErrorKind::Unsupported { .. }));
-    }
-    Ok(())
-}
-
 /// Joins and collectives as futures, driven by whoever polls them.
 fn as_futures(t: &Target) -> Verdict {
     let members = Members::<Confined>::open(t, 2)?;
@@ -735,33 +459,6 @@ fn as_futures(t: &Target) -> Verdict {
         a.await?;
         Ok(())
     })
-}
-
-/// The numbers of groups run out, and that is said (quirk 32).
-// quirk: 32
-fn groups_run_out(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 1)?;
-    for _ in 0..255 {
-        let groups = members.join()?;
-        groups[0].barrier().wait(LIMIT)?;
-    }
-    let more = members.endpoints[0].join(members.set()?);
-    match more {
-        Ok(join) => {
-            assert!(quirk(&t.provider, Defect::GroupsRunOut).is_none());
-            join.wait(LIMIT)?;
-        }
-        Err(failed) => {
-            assert!(quirk(&t.provider, Defect::GroupsRunOut).is_some());
-            assert!(
-                matches!(failed.error.kind(), ErrorKind::Unsupported { .. }),
-                "{}",
-                failed.error
-            );
-        }
-    }
-    assert_eq!(ofi::leaked(), ofi::Leaked::default());
-    Ok(())
 }
 
 /// Two processes with one member each.
@@ -822,74 +519,8 @@ fn two_processes(t: &Target) -> Verdict {
     }
 }
 
-/// A member that dies in the middle of a collective: the others wait for as long as they like, and
-/// close.
-// rule: X6
-fn a_member_dies(t: &Target) -> Verdict {
-    let members = Members::<Confined>::open(t, 1)?;
-    let own = members.endpoints[0].name()?;
-    let parent = Parent::role().map(|_| Parent::new());
-    let mut peer = None;
-    let other = match &parent {
-        Some(parent) => {
-            parent.say_address(&own)?;
-            parent.hear_address()?
-        }
-        None => {
-            let peer = peer.insert(Peer::start("member")?);
-            peer.say_address(&own)?;
-            peer.hear_address()?
-        }
-    };
-    let other = members.rig.av.insert(&other)?;
-    let mut order = [members.addresses[0], other];
-    if parent.is_some() {
-        order.reverse();
-    }
-    let mut set = members.rig.av.set().count(2).open()?;
-    order.iter().try_for_each(|address| set.insert(*address))?;
-    let group = members.endpoints[0].join(set)?.wait(LIMIT)?;
-    group.barrier().wait(LIMIT)?;
-    if let Some(parent) = parent {
-        parent.say("joined")?;
-        return parent.until_closed();
-    }
-    let mut peer = peer.expect("started");
-    assert_eq!(peer.hear()?, "joined");
-    members.drive()?;
-    peer.kill()?;
-    // Several, so that some are posted after the end was seen.
-    let mut ops = Vec::new();
-    for _ in 0..20 {
-        let pair = (u64s(64, |i| given(0, i)), vec![0; 512]);
-        ops.push(group.all_reduce(pair, Datatype::Uint64, AtomicOp::Sum).post()?);
-        members.drive()?;
-    }
-    assert!(!ops.iter().any(|op| op.is_done()), "there was no other member");
-    let op = expired!(ops.pop().expect("posted").wait(Duration::from_millis(50)));
-    drop(op);
-    drop(group);
-    drop(members);
-    Ok(())
-}
-
-/// Where collectives are safe on one thread alone, several are refused.
-// quirk: 27
-fn several_threads_are_refused<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    let info = t.query(CAPS)?;
-    let members = Members::<Shared>::open(t, 1)?;
-    let join = members.endpoints[0].join(members.set()?);
-    if quirk(info.provider(), Defect::CollectivesUnlocked).is_some() {
-        let failed = join.err().expect("refused");
-        assert!(matches!(failed.error.kind(), ErrorKind::Unsupported { .. }), "{}", failed.error);
-    } else {
-        join?.wait(LIMIT)?;
-    }
-    Ok(())
-}
-
 /// Memory for the rest of the process.
-fn forever(bytes: Vec<u8>) -> *mut std::ffi::c_void {
+pub(crate) fn forever(bytes: Vec<u8>) -> *mut std::ffi::c_void {
     Box::leak(bytes.into_boxed_slice()).as_mut_ptr().cast()
 }
 
@@ -901,7 +532,7 @@ fn two_raw(t: &Target) -> Result<(Members<Confined>, Vec<Group<Confined>>), Stop
     Ok((members, groups))
 }
 
-fn address_of(group: &Group<Confined>) -> u64 {
+pub(crate) fn address_of(group: &Group<Confined>) -> u64 {
     // SAFETY: the group is open, and joined.
     unsafe { ofi_sys::fi_mc_addr(group.as_raw()) }
 }

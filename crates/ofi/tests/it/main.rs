@@ -31,6 +31,7 @@ mod defects;
 mod domain;
 mod early_free;
 mod fork;
+mod groups;
 mod harness;
 mod leaks;
 mod local;
@@ -72,6 +73,7 @@ fn main() -> std::process::ExitCode {
     av_extra::register(&mut list);
     cm::register(&mut list);
     collectives::register(&mut list);
+    groups::register(&mut list);
     sets::register(&mut list);
     local::register(&mut list);
     messages::register(&mut list);
