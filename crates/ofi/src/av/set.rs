@@ -102,7 +102,7 @@ impl<T: Threading> AvSetBuilder<T> {
         }
         to.flags = self.flags.raw();
         // An empty one: members go in one by one. The provider that has quirk 28 reads a range, and
-        // what man page calls an empty one, out of an array that may be shorter.
+        // what the man page calls an empty one, out of an array that may be shorter.
         if quirk(core.domain.info.provider(), Defect::SetsGarbled).is_some() {
             (to.start_addr, to.end_addr, to.stride) = (1, 0, 1);
         } else {

@@ -9,7 +9,7 @@ use crate::{
     threading::Threading,
 };
 
-/// The collectives. What a provider has of them [`Domain::query_collective`] tells; posting what it has
+/// The collectives. What a provider has of them [`Domain::query_collective`](crate::Domain::query_collective) tells; posting what it has
 /// not fails as `Unsupported`. Values are in the host's form, aligned for their type, and each buffer is
 /// one piece of memory. Counts that do not fit each other are `Invalid`, messages that the provider
 /// cannot send as parts of a collective (16 KiB on `tcp;ofi_rxm`; quirk 29) `TooLarge`.
