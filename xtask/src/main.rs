@@ -37,6 +37,7 @@ usage: cargo xtask <command>
                               everything that must hold before a change lands
   sequences [COUNT]           the property test against both libraries: random sequences of calls, 10000
                               for each provider, type of endpoint and threading
+  schedules [COUNT]           random schedules over the provider for tests, against both libraries: 100000
   overhead [--json] [--gate] [PROVIDER]...
                               what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
@@ -66,6 +67,7 @@ fn command() -> Result<(), String> {
         "test" => test::command(args),
         "overhead" => overhead::run(args.finish()),
         "sequences" => test::sequences(args),
+        "schedules" => test::schedules(args),
         "ci" => ci::command(args),
         "tidy" => finish(args).and_then(|()| tidy::run()),
         "rules" => {

@@ -23,6 +23,10 @@ const ADDRESS: &[&str] = &[
     "rma::closed_under_a_write",
     "rma::dropped_",
     "atomics::dropped_",
+    "shared_contexts",
+    "shared_connections",
+    "scalable",
+    "aliases",
     "sequences",
 ];
 

@@ -3,13 +3,13 @@
 //! Both builds run there: the linked one, bound to the symbol versions of the library it was built
 //! with, and the one that loads the library at run time.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use crate::cargo::{self, Artifact, Tally, tally};
 use crate::chroot::Chroot;
 use crate::examples;
 use crate::run::{MINUTE, tee};
-use crate::test::{QUICK, SEQUENCES};
+use crate::test::{PROVIDER, QUICK, SCHEDULES, SEQUENCES, provider};
 
 /// Compile-fail tests ask the compiler, which is not there and has no other answer.
 const LEFT_OUT: &str = "ui";
@@ -38,6 +38,7 @@ fn all(build: &str, args: &[&str], quick: bool) -> Result<Tally, String> {
         return Err(format!("the chroot holds libfabric {version}, not 2.x"));
     }
     println!("libfabric {version}, {build} build");
+    let provider = provider()?;
     let (mut sum, mut failed) = (Tally::default(), Vec::new());
     for artifact in cargo::test_binaries(args)? {
         if artifact.name == LEFT_OUT {
@@ -51,7 +52,7 @@ fn all(build: &str, args: &[&str], quick: bool) -> Result<Tally, String> {
                 examples::check(&artifact, Some(&chroot))
             }
         } else {
-            one(&chroot, &artifact, quick)
+            one(&chroot, &artifact, &provider, quick)
         };
         match result {
             Ok(tally) => sum += tally,
@@ -63,16 +64,36 @@ fn all(build: &str, args: &[&str], quick: bool) -> Result<Tally, String> {
 
 /// So many random sequences of calls for each case of the property test.
 pub fn sequences(count: &str) -> Result<Tally, String> {
+    some(SEQUENCES, 600, |command| command.env("OFI_TEST_SEQUENCES", count))
+}
+
+/// So many random schedules over the provider for tests.
+pub fn schedules(count: &str) -> Result<Tally, String> {
+    let provider = provider()?;
+    some(SCHEDULES, 60, |command| command.env("OFI_TEST_SCHEDULES", count).env(PROVIDER, &provider))
+}
+
+/// The integration tests whose names begin so.
+fn some(
+    names: &str,
+    minutes: u32,
+    told: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<Tally, String> {
     let chroot = Chroot::trixie(&[])?;
     let binaries = cargo::test_binaries(&[])?;
     let it = binaries.iter().find(|artifact| artifact.name == "it").ok_or("no binary `it`")?;
     let mut command = inside(&chroot, it);
-    command.arg(SEQUENCES).env("OFI_TEST_SEQUENCES", count);
-    judge(&mut command, 600)
+    judge(told(command.arg(names)), minutes)
 }
 
-fn one(chroot: &Chroot, artifact: &Artifact, quick: bool) -> Result<Tally, String> {
+fn one(
+    chroot: &Chroot,
+    artifact: &Artifact,
+    provider: &Path,
+    quick: bool,
+) -> Result<Tally, String> {
     let mut command = inside(chroot, artifact);
+    command.env(PROVIDER, provider);
     if quick {
         command.envs(QUICK);
     }

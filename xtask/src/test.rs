@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pico_args::Arguments;
 
 use crate::cargo::{Tally, cargo, tally, target_directory};
-use crate::run::{MINUTE, tee};
+use crate::run::{MINUTE, run, tee};
 use crate::{examples, second, setup};
 
 /// What a quick run asks of the tests: few random sequences.
@@ -39,6 +39,7 @@ pub fn suite(quick: bool) -> Result<Tally, String> {
 /// Unit and integration tests of every package.
 pub fn tests(quick: bool) -> Result<Tally, String> {
     let mut command = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+    command.env(PROVIDER, provider()?);
     if quick {
         command.envs(QUICK);
     }
@@ -55,9 +56,10 @@ pub fn doc_tests() -> Result<Tally, String> {
 /// else there.
 pub fn vendored() -> Result<Tally, String> {
     let directory = target_directory()?.join("vendored");
+    let provider = provider()?;
     let test = |packages: &[&str]| {
         let mut command = cargo(&["test", "--features", "vendored", "--no-fail-fast"]);
-        command.arg("--target-dir").arg(&directory).args(packages);
+        command.arg("--target-dir").arg(&directory).args(packages).env(PROVIDER, &provider);
         command
     };
     let mut sum = judge(&mut test(&["--package", "ofi-sys", "--package", "ofi", "--tests"]))?;
@@ -89,6 +91,31 @@ pub fn sequences(args: Arguments) -> Result<(), String> {
     let mut sum = judge_within(&mut here, 600)?;
     sum += second::sequences(count.as_ref())?;
     report(Ok(sum))
+}
+
+/// Random schedules over the provider for tests at length, against both generations of the library.
+pub fn schedules(args: Arguments) -> Result<(), String> {
+    let words = args.finish();
+    let count = words.first().map_or("100000".into(), |word| word.to_string_lossy());
+    setup::ensure(setup::Level::Test)?;
+    let mut here = cargo(&["test", "-p", "ofi", "--test", "it", "--", SCHEDULES]);
+    here.env("OFI_TEST_SCHEDULES", count.as_ref()).env(PROVIDER, provider()?);
+    let mut sum = judge_within(&mut here, 60)?;
+    sum += second::schedules(count.as_ref())?;
+    report(Ok(sum))
+}
+
+/// What the names of the random schedules begin with.
+pub const SCHEDULES: &str = "schedules::";
+
+/// The variable that names the provider for tests.
+pub const PROVIDER: &str = "OFI_TEST_PROVIDER";
+
+/// Builds the provider for tests: the library that libfabric loads.
+pub fn provider() -> Result<PathBuf, String> {
+    run(&mut cargo(&["build", "-p", "ofi-test-provider"]), 10 * MINUTE)?;
+    let library = target_directory()?.join("debug/libofitest_fi.so");
+    if library.is_file() { Ok(library) } else { Err(format!("no {}", library.display())) }
 }
 
 /// What the names of the property test begin with.

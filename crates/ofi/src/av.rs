@@ -7,17 +7,18 @@
 //! # Safety
 //!
 //! Entries live as long as their vector; an [`Address`] looks into its entry only after the vector's
-//! number was found to be that of a vector which somebody holds.
+//! number was found to be that of a vector which somebody holds. An entry of its own ([`Own`]) is held
+//! by whoever makes an address of it, which nobody else sees.
 
 use std::{collections::HashMap, ffi::c_void, fmt, ptr::NonNull, sync::Arc};
 
 use ofi_sys::fid_av;
 
 use crate::{
-    AddressFormat, Domain, Error, Result,
+    AddressFormat, Caps, Domain, Error, Result,
     abi::Roomy,
     domain::DomainCore,
-    error::check,
+    error::{Needs, check},
     info::CheckedAddress,
     object::{CloseError, Owned, refuse_fork, report},
     op::lane::Lane,
@@ -25,13 +26,19 @@ use crate::{
     threading::{Lock, Shared, Threading},
 };
 
+mod auth_keys;
 mod fabric_address;
+mod ids;
 mod insert;
 pub(crate) mod local;
 mod set;
+mod shared;
 
+pub use auth_keys::AuthKey;
 pub use fabric_address::FabricAddress;
+use ids::Ids;
 pub use set::{AvSet, AvSetBuilder};
+use shared::Sharing;
 
 /// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
 ///
@@ -55,6 +62,14 @@ unsafe impl Sync for Address {}
 #[derive(Debug)]
 struct Entry {
     generation: AtomicU64,
+    /// What receives from this peer alone are matched by: the provider's number, or the user's.
+    matched: AtomicU64,
+}
+
+impl Entry {
+    fn new() -> Entry {
+        Entry { generation: AtomicU64::new(0), matched: AtomicU64::new(0) }
+    }
 }
 
 impl Address {
@@ -87,8 +102,16 @@ impl Address {
     /// An address that nobody else has, in a vector that never goes.
     #[cfg(all(test, loom))]
     pub(crate) fn model() -> Address {
-        let entry = Box::leak(Box::new(Entry { generation: AtomicU64::new(0) }));
+        let entry = Box::leak(Box::new(Entry::new()));
         Address { raw: 0, vector: 0, generation: 0, entry: NonNull::from(entry) }
+    }
+
+    /// What receives from this peer alone are matched by.
+    ///
+    /// The caller holds the vector whose number is [`vector`](Self::vector).
+    pub(crate) fn matched(&self) -> u64 {
+        // SAFETY: the vector is held, so its entries exist.
+        unsafe { self.entry.as_ref() }.matched.load(Ordering::Relaxed)
     }
 
     /// From here on posting to it is refused.
@@ -110,19 +133,22 @@ impl Address {
     }
 }
 
-/// What operations name that go to no peer of the vector: a collective group.
-///
-/// It is an entry of its own, so that a slot can say that it names it. An [`Address`] made of it must
-/// not outlive it.
+/// An entry of no vector: what names something else that messages go to, and that must stay while they
+/// are on their way.
 #[derive(Debug)]
-pub(crate) struct OwnEntry(Box<Entry>);
+pub(crate) struct Own(Arc<Entry>);
 
-impl OwnEntry {
-    pub(crate) fn new() -> OwnEntry {
-        OwnEntry(Box::new(Entry { generation: AtomicU64::new(0) }))
+impl Own {
+    pub(crate) fn new() -> Own {
+        Own(Arc::new(Entry::new()))
     }
 
-    /// The address that endpoints of this vector know it by.
+    /// What slots note that name it.
+    pub(crate) fn word(&self) -> u64 {
+        Arc::as_ptr(&self.0) as usize as u64
+    }
+
+    /// Names it, as if it were an entry of the vector of this number. Good while `self` is there.
     pub(crate) fn address(&self, raw: u64, vector: u64) -> Address {
         Address { raw, vector, generation: 0, entry: NonNull::from(&*self.0) }
     }
@@ -136,7 +162,8 @@ impl fmt::Debug for Address {
 
 impl PartialEq for Address {
     fn eq(&self, other: &Address) -> bool {
-        (self.vector, self.entry, self.generation) == (other.vector, other.entry, other.generation)
+        (self.vector, self.entry, self.generation, self.raw)
+            == (other.vector, other.entry, other.generation, other.raw)
     }
 }
 
@@ -144,7 +171,7 @@ impl Eq for Address {}
 
 impl std::hash::Hash for Address {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.vector, self.entry, self.generation).hash(state);
+        (self.vector, self.entry, self.generation, self.raw).hash(state);
     }
 }
 
@@ -170,6 +197,10 @@ pub struct AvCore<T: Threading> {
     /// Endpoints bound to it: their operations may name entries.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
     format: AddressFormat,
+    /// The highest bits of its numbers that name a peer's receive context.
+    context_bits: u32,
+    ids: Ids,
+    sharing: Option<Sharing>,
     domain: Arc<DomainCore<T>>,
 }
 
@@ -192,6 +223,8 @@ pub(crate) struct AddressTable {
     retired: Vec<(Address, Box<[u8]>)>,
     /// How many sets name an entry: it stays in the provider for as long.
     pinned: HashMap<u64, usize>,
+    /// The user's numbers, and what they stand for, with those of retired addresses.
+    ids: HashMap<u64, Box<[u8]>>,
 }
 
 struct Known {
@@ -206,11 +239,28 @@ struct Known {
 pub struct AddressVectorBuilder<T: Threading> {
     domain: Domain<T>,
     count: usize,
+    contexts: usize,
+    user_ids: bool,
+    sharing: Option<Sharing>,
 }
 
 impl<T: Threading> AddressVectorBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        AddressVectorBuilder { domain: domain.clone(), count: 0 }
+        AddressVectorBuilder {
+            domain: domain.clone(),
+            count: 0,
+            contexts: 0,
+            user_ids: false,
+            sharing: None,
+        }
+    }
+
+    /// How many receive contexts of a peer its addresses can name, see
+    /// [`AddressVector::receive_context`]. Needs `FI_NAMED_RX_CTX`.
+    #[doc(alias = "FI_NAMED_RX_CTX")]
+    pub fn receive_contexts(mut self, most: usize) -> Self {
+        self.contexts = most;
+        self
     }
 
     /// About how many addresses it will hold. A hint.
@@ -223,16 +273,40 @@ impl<T: Threading> AddressVectorBuilder<T> {
     ///
     /// # Errors
     ///
-    /// What the provider says.
+    /// `Unsupported` if its addresses are to name receive contexts and the domain does not have
+    /// `FI_NAMED_RX_CTX`, or if [`user_ids`](Self::user_ids) were asked for and the provider has none;
+    /// what the provider says.
     #[doc(alias = "fi_av_open")]
     pub fn open(self) -> Result<AddressVector<T>> {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         refuse_fork("fi_av_open")?;
         let domain = &self.domain.0;
+        if let Some(sharing) = &self.sharing {
+            sharing.check(&domain.info, self.user_ids)?;
+        }
+        let ids = if self.user_ids { Ids::of(&domain.info)? } else { Ids::None };
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_av_attr>::zeroed() };
         attr.as_mut().type_ = ofi_sys::FI_AV_TABLE;
+        attr.as_mut().flags = ids.open_flags();
+        if let Some(sharing) = &self.sharing {
+            attr.as_mut().name = sharing.name.as_ptr();
+            attr.as_mut().flags |= sharing.flags();
+        }
         attr.as_mut().count = self.count;
+        let bits = context_bits(self.contexts);
+        if bits > 0 && !domain.info.caps().contains(Caps::NAMED_RX_CTX) {
+            return Err(Error::unsupported("fi_av_open", Needs::Capability("FI_NAMED_RX_CTX"))
+                .hint("ask for the capability in the hints"));
+        }
+        /// Few providers have any; the numbers of a vector's addresses need the rest.
+        const MOST: u32 = 24;
+        if bits > MOST {
+            let limit = 1 << MOST;
+            return Err(Error::new(crate::ErrorKind::TooLarge { limit }, "fi_av_open")
+                .detail("receive contexts of a peer"));
+        }
+        attr.as_mut().rx_ctx_bits = bits as i32;
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the vector.
         let status = unsafe {
@@ -248,6 +322,9 @@ impl<T: Threading> AddressVectorBuilder<T> {
             table: T::Lock::new(AddressTable::default()),
             lanes: T::Lock::new(Vec::new()),
             format: domain.info.address_format(),
+            context_bits: bits,
+            ids,
+            sharing: self.sharing,
             domain: Arc::clone(domain),
         });
         if local {
@@ -255,6 +332,15 @@ impl<T: Threading> AddressVectorBuilder<T> {
         }
         Ok(AddressVector(core))
     }
+}
+
+/// So many bits name that many receive contexts (rule A8).
+fn context_bits(contexts: usize) -> u32 {
+    contexts.checked_next_power_of_two().map_or(usize::BITS, usize::trailing_zeros)
+}
+
+fn high_bits(count: u32) -> u64 {
+    !u64::MAX.checked_shr(count).unwrap_or(0)
 }
 
 impl<T: Threading> AddressVector<T> {
@@ -268,6 +354,7 @@ impl<T: Threading> AddressVector<T> {
     #[doc(alias = "fi_av_insert")]
     pub fn insert(&self, address: &FabricAddress) -> Result<Address> {
         const NAME: &str = "fi_av_insert";
+        self.without_id(NAME)?;
         let bytes = self.checked(address)?;
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
@@ -286,7 +373,35 @@ impl<T: Threading> AddressVector<T> {
             .0
             .insert_padded(&bytes)?
             .ok_or_else(|| Error::invalid(NAME, format!("the provider did not take {address}")))?;
-        Ok(table.add(self.0.id, raw, address.bytes()))
+        Ok(table.add(self.0.id, raw, raw, address.bytes()))
+    }
+
+    /// A receive context of the peer at `address`, a scalable endpoint: what is sent there comes to
+    /// this context of it. The vector must have been opened for so many
+    /// ([`receive_contexts`](AddressVectorBuilder::receive_contexts)). Removing either of the two
+    /// removes both.
+    ///
+    /// Whether the peer has such a context is not known here. On `sockets` a message to one that it has
+    /// not is never received, nor is what follows it.
+    ///
+    /// # Errors
+    ///
+    /// `StaleAddress` if it is not in this vector; `Invalid` if there are not so many contexts.
+    #[doc(alias = "fi_rx_addr")]
+    pub fn receive_context(&self, address: Address, index: usize) -> Result<Address> {
+        self.own(address)?;
+        let bits = self.0.context_bits;
+        if index >= 1 << bits {
+            return Err(Error::invalid(
+                "fi_rx_addr",
+                format!("the vector's addresses name {} receive contexts of a peer", 1 << bits),
+            ));
+        }
+        let base = address.raw & !high_bits(bits);
+        // Without bits the only context is the peer itself, and the C function would shift too far.
+        let raw =
+            if bits == 0 { base } else { ofi_sys::fi_rx_addr(base, index as i32, bits as i32) };
+        Ok(Address { raw, ..address })
     }
 
     /// Removes an address. Operations that already name it go on; new ones are refused at once. A set
@@ -299,6 +414,7 @@ impl<T: Threading> AddressVector<T> {
     pub fn remove(&self, address: Address) -> Result<()> {
         let mut table = self.0.table.lock();
         self.own(address)?;
+        let address = self.peer(address);
         let Some(bytes) = table.by_raw.get(&address.raw).cloned() else {
             return Err(Error::new(crate::ErrorKind::StaleAddress, "fi_av_remove"));
         };
@@ -322,6 +438,7 @@ impl<T: Threading> AddressVector<T> {
     pub fn lookup(&self, address: Address) -> Result<FabricAddress> {
         let table = self.0.table.lock();
         self.own(address)?;
+        let address = self.peer(address);
         match table.by_raw.get(&address.raw) {
             Some(bytes) => Ok(FabricAddress::from_provider(self.0.format, bytes)),
             None => Err(Error::new(crate::ErrorKind::StaleAddress, "fi_av_lookup")),
@@ -329,13 +446,17 @@ impl<T: Threading> AddressVector<T> {
     }
 
     /// The handle for the source that a completion reports ([`Received::source`]), if that peer is
-    /// in this vector.
+    /// in this vector. In one with [`user_ids`](AddressVectorBuilder::user_ids) that is the user's
+    /// number.
     ///
     /// [`Received::source`]: crate::Received::source
     #[must_use]
     pub fn source(&self, source: u64) -> Option<Address> {
         let table = self.0.table.lock();
-        let bytes = table.by_raw.get(&source)?;
+        let bytes = match self.0.ids {
+            Ids::None => table.by_raw.get(&source)?,
+            _ => table.ids.get(&source)?,
+        };
         table.known.get(bytes).map(|known| known.address)
     }
 
@@ -377,7 +498,12 @@ impl<T: Threading> AddressVector<T> {
                 format!("the address is {}, the domain's are {format}", address.format()),
             ));
         }
+        let rails = self.0.domain.info.rails();
         let mut bytes = match CheckedAddress::new(format, address.bytes()) {
+            _ if rails > 1 => {
+                CheckedAddress::of_rails(format, address.bytes(), rails)?;
+                address.bytes().to_vec()
+            }
             Ok(checked) => checked.bytes().to_vec(),
             // A form whose length only the provider knows: its own addresses tell.
             Err(error) if CheckedAddress::has_known_length(format) => return Err(error),
@@ -387,6 +513,11 @@ impl<T: Threading> AddressVector<T> {
             bytes.resize(bytes.len().max(PADDED), 0);
         }
         Ok(bytes)
+    }
+
+    /// The peer whose receive context it may be.
+    fn peer(&self, address: Address) -> Address {
+        Address { raw: address.raw & !high_bits(self.0.context_bits), ..address }
     }
 
     fn own(&self, address: Address) -> Result<()> {
@@ -406,10 +537,16 @@ impl<T: Threading> AvCore<T> {
     /// Inserts one address of the vector's form, with zeroes behind it. `None` if the provider does
     /// not take it.
     fn insert_padded(&self, bytes: &[u8]) -> Result<Option<u64>> {
-        if let Some(host) = self.as_host(bytes) {
-            return self.insert_host(&host);
+        match self.as_host(bytes) {
+            Some(host) => self.insert_host(&host),
+            None => self.insert_given(bytes, ofi_sys::FI_ADDR_NOTAVAIL, 0),
         }
-        let mut raw = ofi_sys::FI_ADDR_NOTAVAIL;
+    }
+
+    /// The same with flags, and with what the provider finds in the place that it writes its number
+    /// to.
+    fn insert_given(&self, bytes: &[u8], given: u64, flags: u64) -> Result<Option<u64>> {
+        let mut raw = given;
         // Addresses in text are passed through an array of pointers (rule A4), only that the
         // providers of shared memory read the text itself.
         let text = bytes.as_ptr().cast_mut();
@@ -427,7 +564,7 @@ impl<T: Threading> AvCore<T> {
                 passed,
                 1,
                 &raw mut raw,
-                0,
+                flags,
                 std::ptr::null_mut(),
             )
         };
@@ -441,14 +578,24 @@ impl<T: Threading> AvCore<T> {
     pub(crate) fn visit(&self, name: &FabricAddress, during: impl FnOnce(u64)) {
         let mut bytes = name.bytes().to_vec();
         bytes.resize(512, 0);
-        if let Ok(Some(mut raw)) = self.insert_padded(&bytes) {
+        if let Ok(Some(raw)) = self.insert_padded(&bytes) {
             during(raw);
-            // SAFETY: the vector is open, the number is one it just gave out, and nobody has it.
-            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
-            if status != 0 {
-                let errno = crate::Errno::from_raw(status);
-                report("address", &Error::from_errno(errno, "fi_av_remove"));
-            }
+            self.take_out(raw);
+        }
+    }
+
+    /// Takes an entry out of the provider's vector. The caller knows that nothing names it.
+    fn take_out(&self, raw: u64) {
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.read_only) {
+            // It is another process's, and the memory that it is in cannot be written to.
+            return;
+        }
+        let mut raw = raw;
+        // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
+        let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
+        if status != 0 {
+            let errno = crate::Errno::from_raw(status);
+            report("address", &Error::from_errno(errno, "fi_av_remove"));
         }
     }
 
@@ -457,8 +604,8 @@ impl<T: Threading> AvCore<T> {
             return;
         }
         let lanes = self.lanes.lock();
-        let AddressTable { retired, free, pinned, .. } = table;
-        retired.retain(|(address, _)| {
+        let AddressTable { retired, free, pinned, ids, .. } = table;
+        retired.retain(|(address, bytes)| {
             let word = address.entry_word();
             if pinned.contains_key(&word) {
                 return true;
@@ -468,13 +615,9 @@ impl<T: Threading> AvCore<T> {
             if lanes.iter().any(names) {
                 return true;
             }
-            let mut raw = address.raw;
-            // SAFETY: the vector is open, the number is one it gave out, and nothing names it.
-            let status = unsafe { ofi_sys::fi_av_remove(self.fid.as_ptr(), &raw mut raw, 1, 0) };
-            if status != 0 {
-                let errno = crate::Errno::from_raw(status);
-                report("address", &Error::from_errno(errno, "fi_av_remove"));
-            }
+            // Nothing names it.
+            self.take_out(address.raw);
+            ids.retain(|_, named| named != bytes);
             free.push(address.entry);
             false
         });
@@ -529,13 +672,16 @@ impl AddressTable {
         }
     }
 
-    fn add(&mut self, vector: u64, raw: u64, bytes: &[u8]) -> Address {
+    /// `matched` is what receives from it alone are matched by.
+    fn add(&mut self, vector: u64, raw: u64, matched: u64, bytes: &[u8]) -> Address {
         let entry = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Box::new(Entry { generation: AtomicU64::new(0) }));
+            self.entries.push(Box::new(Entry::new()));
             NonNull::from(&**self.entries.last().expect("just pushed"))
         });
         // SAFETY: entries live as long as the table.
-        let generation = unsafe { entry.as_ref() }.generation.load(Ordering::SeqCst);
+        let place = unsafe { entry.as_ref() };
+        place.matched.store(matched, Ordering::Relaxed);
+        let generation = place.generation.load(Ordering::SeqCst);
         let address = Address { raw, vector, generation, entry };
         self.known.insert(bytes.into(), Known { address, count: 1 });
         self.by_raw.insert(raw, bytes.into());
@@ -550,5 +696,21 @@ impl<T: Threading> fmt::Debug for AddressVector<T> {
             .field("format", &self.0.format)
             .field("len", &self.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // rule: A8
+    #[test]
+    fn bits_that_name_contexts() {
+        for (contexts, bits) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1 << 16, 16)] {
+            assert_eq!(context_bits(contexts), bits, "{contexts}");
+            assert!(1 << bits >= contexts);
+        }
+        assert_eq!(context_bits(usize::MAX), usize::BITS);
+        assert_eq!((high_bits(0), high_bits(2), high_bits(64)), (0, 3 << 62, u64::MAX));
     }
 }

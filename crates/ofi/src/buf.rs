@@ -20,17 +20,28 @@ pub struct Segments {
     /// Segments without a descriptor.
     unregistered: usize,
     spilled: Vec<(iovec, *mut c_void)>,
-    /// The domain whose regions are in the list; null without any.
-    domain: *const (),
+    /// The domain, or the endpoint, whose regions are in the list; null without any.
+    scope: *const (),
     /// What the memory is for.
     access: Access,
     /// Whether others may write to some of it meanwhile.
     shared: bool,
     /// Whether a part of it is not one piece, where each has to be.
     torn: bool,
+    /// What of it is on devices: `DEVICE`, `DEVICE_BARE`, `NOWHERE`.
+    device: u8,
+    /// Bytes of the first segment, where that is room for the provider's header.
+    head: usize,
 }
 
-/// The `domain` of a list with regions of several.
+/// Some of the memory is a device's.
+const DEVICE: u8 = 1;
+/// Some of that comes without a descriptor.
+const DEVICE_BARE: u8 = 2;
+/// Some of that has no address in this process.
+const NOWHERE: u8 = 4;
+
+/// The `scope` of a list with regions of several.
 const SEVERAL: *const () = std::ptr::dangling();
 
 impl Segments {
@@ -48,10 +59,12 @@ impl Segments {
             total: 0,
             unregistered: 0,
             spilled: Vec::new(),
-            domain: std::ptr::null(),
+            scope: std::ptr::null(),
             access,
             shared: false,
             torn: false,
+            device: 0,
+            head: 0,
         }
     }
 
@@ -71,6 +84,20 @@ impl Segments {
     #[inline]
     pub(crate) fn parts(&mut self, parts: usize) {
         self.torn |= self.count != parts;
+    }
+
+    /// In place of a length: the room for the provider's header is in several pieces.
+    pub(crate) const NO_ROOM: usize = usize::MAX;
+
+    /// Says that what is listed by now is room for the provider's header.
+    pub(crate) fn end_head(&mut self) {
+        self.head = if self.count == 1 { self.total } else { Self::NO_ROOM };
+    }
+
+    /// Bytes of the room for the provider's header.
+    #[inline]
+    pub(crate) fn head(&self) -> usize {
+        self.head
     }
 
     /// Whether a part was more than one piece, or none.
@@ -135,25 +162,43 @@ impl Segments {
         self.spilled.push(segment);
     }
 
-    /// Adds a piece of a region of `domain`.
+    /// Adds a piece of a region that belongs to `scope`: a domain, or an endpoint (rule M9).
     pub(crate) fn push_region(
         &mut self,
         ptr: *mut u8,
         len: usize,
         desc: *mut c_void,
-        domain: *const (),
+        scope: *const (),
     ) {
-        self.domain = match self.domain {
-            known if known.is_null() || known == domain => domain,
+        self.scope = match self.scope {
+            known if known.is_null() || known == scope => scope,
             _ => SEVERAL,
         };
         self.push_registered(ptr, len, desc);
     }
 
-    /// Whether a region in the list is not of `domain`.
+    /// Whether a region in the list is neither of the one nor of the other.
     #[inline]
-    pub(crate) fn is_foreign(&self, domain: *const ()) -> bool {
-        !self.domain.is_null() && self.domain != domain
+    pub(crate) fn is_foreign(&self, domain: *const (), endpoint: *const ()) -> bool {
+        !self.scope.is_null() && self.scope != domain && self.scope != endpoint
+    }
+
+    /// Says of what was listed last that it is a device's, whether it came with a descriptor, and
+    /// whether it has an address here.
+    pub(crate) fn mark_device(&mut self, described: bool, addressed: bool) {
+        self.device |= DEVICE;
+        self.device |= if described { 0 } else { DEVICE_BARE };
+        self.device |= if addressed { 0 } else { NOWHERE };
+    }
+
+    /// Why an endpoint cannot use what is on devices, if some is (rule M12): `granted` says that it
+    /// was opened for that, `register` that each such piece needs a descriptor.
+    #[inline]
+    pub(crate) fn refuses_device(&self, granted: bool, register: bool) -> bool {
+        self.device != 0
+            && (!granted
+                || self.device & NOWHERE != 0
+                || register && self.device & DEVICE_BARE != 0)
     }
 
     /// How many segments there are.
@@ -210,6 +255,29 @@ impl Segments {
 pub unsafe trait Buf: 'static {
     /// Lists the memory.
     fn segments(&self, list: &mut Segments);
+
+    /// Told by operations whose it is from now on, for buffers that count themselves; nothing
+    /// happens otherwise. A type that has a pool's buffer in it passes this on.
+    ///
+    /// Neither panics nor calls this crate, but for passing it on.
+    #[inline]
+    fn moved(&mut self, to: Place) {
+        let _ = to;
+    }
+}
+
+/// Whose a buffer is; see [`Buf::moved`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// The caller's: it was not posted, or has come back.
+    Caller,
+    /// An operation's, from the post to its end; also where the operation was dropped meanwhile.
+    Operation,
+    /// That of an operation that was given up: it comes back through a [`Held`](crate::Held).
+    Held,
+    /// That of an operation which nothing will end, see [`leaked`](crate::leaked).
+    Lost,
 }
 
 /// Memory that can be received into.
@@ -307,6 +375,11 @@ macro_rules! vectors {
             fn segments(&self, list: &mut Segments) {
                 self.iter().for_each(|b| b.segments(list));
             }
+
+            #[inline]
+            fn moved(&mut self, to: Place) {
+                self.iter_mut().for_each(|b| b.moved(to));
+            }
         }
         // SAFETY: each element keeps its own promise, and owns its memory alone, so no two overlap.
         unsafe impl<B: BufMut $(, const $n: usize)?> BufMut for $ty {
@@ -330,6 +403,12 @@ unsafe impl<A: Buf, B: Buf> Buf for (A, B) {
     fn segments(&self, list: &mut Segments) {
         self.0.segments(list);
         self.1.segments(list);
+    }
+
+    #[inline]
+    fn moved(&mut self, to: Place) {
+        self.0.moved(to);
+        self.1.moved(to);
     }
 }
 

@@ -342,6 +342,7 @@ impl From<Refused> for Error {
 /// Why [`Connecting::wait`] did not end in a connection.
 // Exhaustive: as with operations, it goes on or it has failed.
 #[expect(clippy::exhaustive_enums, reason = "there is no third case")]
+#[expect(clippy::large_enum_variant, reason = "it is handed back as it was")]
 pub enum ConnectError<T: Threading = Shared> {
     /// The timeout passed; it goes on.
     Expired(Connecting<T>),
@@ -393,7 +394,7 @@ impl<T: Threading> Endpoint<Msg, T> {
         if link.is_down() {
             return Ok(());
         }
-        if let Some(quirk) = quirk(self.core.info.provider(), Defect::ShutdownClosesTwice) {
+        if let Some(quirk) = quirk(self.core.provider(), Defect::ShutdownClosesTwice) {
             let needs = Needs::Property("a provider that shuts connections down");
             return Err(Error::unsupported("fi_shutdown", needs)
                 .detail(quirk.text)

@@ -17,12 +17,15 @@ use std::{
 use ofi_sys::fid_cntr;
 
 use crate::{
-    Domain, Errno, Error, Result,
+    Domain, Errno, Error, Result, Version,
     abi::Roomy,
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
-    threading::{Shared, Threading},
+    poll,
+    quirks::{Defect, quirk},
+    threading::{Lock, Mode, Shared, Threading},
+    version::version,
     wait::{self, Parkers, Source},
 };
 
@@ -30,9 +33,12 @@ use crate::{
 /// failed.
 ///
 /// Bound with [`EndpointBuilder::counter`](crate::EndpointBuilder::counter); it counts besides the
-/// completion queue, not instead of it. It closes with its handle and the last endpoint bound to
-/// it. What it counts may show later than the completion does, and wraps around at the provider's
-/// `max_cntr_value`.
+/// completion queue, not instead of it, and what is injected, too. It closes with its handle and the last
+/// endpoint bound to it. What it counts may show later than the completion does, and what happens beyond
+/// the provider's [`max_cntr_value`](crate::DomainAttr::max_cntr_value) is not defined: set it back before.
+///
+/// Failures are not to be relied on: shm, sm2 and rxd count none, and rxm counts a failed write or read as a
+/// failed send. The completion queue has an entry for each.
 ///
 /// See `fi_cntr(3)`.
 #[doc(alias = "fid_cntr")]
@@ -42,6 +48,11 @@ pub struct Counter<T: Threading = Shared>(pub(crate) Arc<CounterCore<T>>);
 pub(crate) struct CounterCore<T: Threading> {
     // Closed first: fields are dropped in order.
     fid: Owned<fid_cntr, T>,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
+    /// Held while the counter is read, which drives the endpoints bound to it, and while one of those
+    /// is in the making.
+    reading: T::Lock<()>,
     /// Failures that the caller was told of.
     told: AtomicU64,
     parkers: Parkers,
@@ -55,13 +66,40 @@ impl<T: Threading> Domain<T> {
     ///
     /// `Unsupported` if the provider has none (udp); what the provider says.
     #[doc(alias = "fi_cntr_open")]
+    #[doc(alias = "FI_CNTR_EVENTS_COMP")]
     pub fn counter(&self) -> Result<Counter<T>> {
+        self.open_counter(ofi_sys::FI_CNTR_EVENTS_COMP)
+    }
+
+    /// Opens a counter of bytes: it adds up what the operations that succeed transfer, without immediate
+    /// data; one that fails counts one failure, whatever its length.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` before libfabric 1.21, where the provider has no counters or none of bytes, and where
+    /// it is known to count operations instead (quirks 43 to 47); what the provider says.
+    #[doc(alias = "FI_CNTR_EVENTS_BYTES")]
+    pub fn byte_counter(&self) -> Result<Counter<T>> {
+        const NAME: &str = "fi_cntr_open";
+        const SINCE: Version = Version::new(1, 21);
+        if version() < SINCE {
+            return Err(Error::unsupported(NAME, Needs::Version(SINCE)));
+        }
+        if quirk(self.0.info.provider(), Defect::BytesNotCounted).is_some() {
+            return Err(Error::unsupported(NAME, Needs::Property("counters of bytes"))
+                .hint("the provider opens one, and it counts operations"));
+        }
+        self.open_counter(ofi_sys::FI_CNTR_EVENTS_BYTES)
+    }
+
+    fn open_counter(&self, events: ofi_sys::fi_cntr_events) -> Result<Counter<T>> {
         const NAME: &str = "fi_cntr_open";
         refuse_fork(NAME)?;
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
-        attr.as_mut().events = ofi_sys::FI_CNTR_EVENTS_COMP;
+        attr.as_mut().events = events;
         attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
+        let number = poll::next_number();
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the counter.
         let status = unsafe {
@@ -69,7 +107,7 @@ impl<T: Threading> Domain<T> {
                 self.0.as_ptr(),
                 attr.as_ptr(),
                 &raw mut fid,
-                std::ptr::null_mut(),
+                poll::as_context(number),
             )
         };
         check(i64::from(status), NAME)
@@ -77,6 +115,8 @@ impl<T: Threading> Domain<T> {
         Ok(Counter(Arc::new(CounterCore {
             // SAFETY: fi_cntr_open succeeded.
             fid: unsafe { Owned::new(fid, NAME)? },
+            number,
+            reading: T::Lock::new(()),
             told: AtomicU64::new(0),
             parkers: Parkers::default(),
             domain: Arc::clone(&self.0),
@@ -197,6 +237,20 @@ impl<T: Threading> Counter<T> {
     }
 }
 
+/// A counter that nobody else reads.
+pub(crate) type Held<'a, T> = <<T as Mode>::Lock<()> as Lock<()>>::Guard<'a>;
+
+/// Keeps everybody else from reading these counters. Taken after the readers of queues, in an order
+/// of its own.
+pub(crate) fn hold<'a, T: Threading>(
+    counters: impl Iterator<Item = &'a CounterCore<T>>,
+) -> Vec<Held<'a, T>> {
+    let mut all: Vec<&CounterCore<T>> = counters.collect();
+    all.sort_by_key(|counter| std::ptr::from_ref(*counter) as usize);
+    all.dedup_by_key(|counter| std::ptr::from_ref(*counter) as usize);
+    all.into_iter().map(|counter| counter.reading.lock()).collect()
+}
+
 fn done(status: i32, name: &'static str) -> Result<()> {
     check(i64::from(status), name)
         .map(drop)
@@ -204,12 +258,14 @@ fn done(status: i32, name: &'static str) -> Result<()> {
 }
 
 impl<T: Threading> CounterCore<T> {
-    fn read(&self) -> u64 {
+    pub(crate) fn read(&self) -> u64 {
+        let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_read(self.fid.as_ptr()) }
     }
 
     fn read_errors(&self) -> u64 {
+        let _reading = self.reading.lock();
         // SAFETY: the counter is open.
         unsafe { ofi_sys::fi_cntr_readerr(self.fid.as_ptr()) }
     }

@@ -36,10 +36,13 @@ use crate::{
     object::{CloseError, Owned, forked},
     op::{
         lane::Lane,
+        peek,
         slot::{After, Outcome, Slot},
+        tally::Tally,
     },
     threading::{Lock, Shared, Threading, Word},
     wait::{self, Parkers, Source},
+    wait_set::WaitCore,
 };
 
 mod dispatch;
@@ -73,6 +76,8 @@ impl<T: Threading> Clone for CompletionQueue<T> {
 pub(crate) struct CqOpen<T: Threading> {
     pub(crate) core: Arc<CqCore<T>>,
     pub(crate) size: usize,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
     /// Closed in `Drop`, before the domain that it holds.
     domain: Arc<DomainCore<T>>,
 }
@@ -89,18 +94,23 @@ pub struct CqCore<T: Threading> {
     /// Lanes whose slots an entry may name, besides those in limbo: those, and of the endpoints that
     /// are closing.
     known: T::Lock<Vec<NonNull<Lane<T>>>>,
-    /// Not 0 if entries may have contexts that are no slots (quirk 29).
+    /// Not 0 if entries may have contexts that are no slots (quirk 53).
     guarded: T::Word,
-    /// Posts that wait for room on those.
+    /// Posts that wait for room on those, and batches that somebody should look at.
     pub(crate) backlogged: T::Word,
+    /// What counts the operations of batches whose failures come here.
+    tallies: T::Lock<Vec<Arc<Tally<T>>>>,
     unsolicited: Mutex<VecDeque<Unsolicited>>,
     unsolicited_lost: AtomicU64,
     /// Messages that closing endpoints took in for nobody (quirks 16 and 17).
     swallowed: AtomicU64,
     stray: AtomicU64,
+    unasked: AtomicU64,
     parkers: Parkers,
     /// The descriptor can be waited on no more (quirk 12).
     fd_lost: AtomicBool,
+    /// What it was opened with, and what closes after it.
+    set: Option<Arc<WaitCore<T>>>,
 }
 
 /// What only the reader of the moment touches.
@@ -201,11 +211,13 @@ impl<T: Threading> CompletionQueue<T> {
 
     /// Whether it is safe to sleep on [`fd`](Self::fd) now (rule W2): `false` means read first.
     /// Posts that wait for room are tried again first, because connecting providers make room
-    /// without any completion.
+    /// without any completion. `false` also while the future of a [`Batch`](crate::Batch) waits: its end
+    /// makes no descriptor readable.
     #[doc(alias = "fi_trywait")]
     #[must_use]
     pub fn try_wait(&self) -> bool {
-        self.0.core.may_park()
+        let core = &self.0.core;
+        core.may_park() && (core.backlogged.load() == 0 || !core.awaits_batches())
     }
 
     /// The oldest entry that belongs to no operation of ours: a remote write with data, or the
@@ -221,6 +233,7 @@ impl<T: Threading> CompletionQueue<T> {
         let core = &self.0.core;
         QueueCounts {
             stray: core.stray.load(Ordering::Relaxed),
+            unasked: core.unasked.load(Ordering::Relaxed),
             unsolicited_lost: core.unsolicited_lost.load(Ordering::Relaxed),
         }
     }
@@ -254,6 +267,8 @@ impl<T: Threading> CompletionQueue<T> {
 pub struct QueueCounts {
     /// Entries for operations that had ended when their endpoint closed.
     pub stray: u64,
+    /// Entries of operations that had asked for none ([`Batch`](crate::Batch)) and succeeded.
+    pub unasked: u64,
     /// Entries without an operation that nobody fetched in time.
     pub unsolicited_lost: u64,
 }
@@ -304,9 +319,11 @@ impl<T: Threading> CqCore<T> {
         count
     }
 
-    /// Tries the waiting posts of every endpoint on this queue. Returns how many went out.
+    /// Tries the waiting posts of every endpoint on this queue, and looks at their batches. Returns how
+    /// many posts went out.
     #[cold]
     fn retry(&self, after: &mut Deferred<T>) -> usize {
+        self.tallies.lock().iter().for_each(|tally| tally.tend(after));
         let lanes = self.lanes.lock();
         // SAFETY: an endpoint leaves the list, under this lock, before it closes.
         lanes.iter().map(|lane| unsafe { lane.as_ref().retry(after) }).sum()
@@ -325,7 +342,7 @@ impl<T: Threading> CqCore<T> {
         self.lanes.lock().push(lane);
     }
 
-    /// From here on no entry is for this lane, but of slots in limbo.
+    /// From here on no entry is for this lane, but of slots in limbo. Before it is retired.
     pub(crate) fn forget(&self, lane: NonNull<Lane<T>>) {
         self.known.lock().retain(|other| *other != lane);
     }
@@ -337,9 +354,24 @@ impl<T: Threading> CqCore<T> {
 
     /// Whether a context is that of a slot.
     fn knows(&self, reader: &Reader<T>, context: *const std::ffi::c_void) -> bool {
-        // SAFETY: a lane leaves the list before it goes, and is in limbo for as long as its claim is.
+        // SAFETY: `Core::shut_down` takes a lane out of the list before it is retired, and a claim keeps
+        // its lane's slots, and so the lane, away from home.
         let has = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.has(context);
         self.known.lock().iter().any(has) || reader.limbo.iter().any(|claim| has(&claim.0))
+    }
+
+    pub(crate) fn attach_tally(&self, tally: &Arc<Tally<T>>) {
+        self.known.lock().push(tally.lane_ptr());
+        self.tallies.lock().push(Arc::clone(tally));
+    }
+
+    /// After this nobody tends it.
+    pub(crate) fn detach_tally(&self, tally: &Arc<Tally<T>>) {
+        self.tallies.lock().retain(|other| !Arc::ptr_eq(other, tally));
+    }
+
+    fn awaits_batches(&self) -> bool {
+        self.tallies.lock().iter().any(|tally| tally.is_awaited())
     }
 
     /// How many messages closing endpoints took in for nobody.
@@ -347,9 +379,16 @@ impl<T: Threading> CqCore<T> {
         self.swallowed.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn note_unasked(&self) {
+        self.unasked.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The descriptor is not to be waited on any more. The caller holds the reader's lock.
     pub(crate) fn lose_fd(&self) {
         self.fd_lost.store(true, Ordering::Release);
+        if let Some(set) = &self.set {
+            set.lose_fd();
+        }
     }
 
     /// After this nothing is retried for the lane.
@@ -360,6 +399,23 @@ impl<T: Threading> CqCore<T> {
     /// Keeps everybody else from reading.
     pub(crate) fn hold(&self) -> <T::Lock<Reader<T>> as Lock<Reader<T>>>::Guard<'_> {
         self.reader.lock()
+    }
+
+    /// As [`hold`](Self::hold), unless somebody has it.
+    pub(crate) fn try_hold(&self) -> Option<impl Sized + '_> {
+        self.reader.try_lock()
+    }
+
+    /// Drives the queue, and looks whether it has entries, or had some that are dispatched now.
+    pub(crate) fn has_news(&self) -> bool {
+        if self.backlogged.load() != 0 {
+            return self.progress() > 0;
+        }
+        let Some(reader) = self.reader.try_lock() else { return false };
+        // SAFETY: the queue is open; no entry is asked for (rule W9).
+        reader.open
+            && unsafe { ofi_sys::fi_cq_read(self.fid.as_ptr(), std::ptr::null_mut(), 0) }
+                != -(ofi_sys::FI_EAGAIN as isize)
     }
 
     /// Drives the provider, and leaves every entry where it is. Waits for the reader of the moment.

@@ -5,18 +5,22 @@ use std::{fmt, sync::Arc};
 use ofi_sys::fid_domain;
 
 use crate::{
-    Error, Fabric, Info, Memory, Result,
+    Error, Fabric, Info, Memory, Mode, MrMode, Result,
     av::AddressVectorBuilder,
     cq::CompletionQueueBuilder,
     endpoint::{EndpointBuilder, Kind},
     error::{Needs, check},
     fabric::FabricCore,
     info::{SERVED_MODES, SERVED_MR_MODES},
-    mr::Keys,
+    mr::{Keys, Mappings},
     object::{CloseError, Owned, count_leaked_operations, refuse_fork},
     quirks::{self, Defect},
     threading::{Lock, Shared, Threading},
 };
+
+mod hmem;
+
+pub use hmem::{CopyFromHmem, CopyToHmem};
 
 /// A domain: what endpoints, queues, address vectors and memory regions are made on.
 ///
@@ -38,7 +42,11 @@ pub(crate) struct DomainCore<T: Threading> {
     fid: Owned<fid_domain, T>,
     pub(crate) fabric: Arc<FabricCore>,
     pub(crate) info: Info,
+    /// What the provider asks of registrations; one that stands for several is taken apart.
+    pub(crate) mr_mode: MrMode,
     pub(crate) keys: T::Lock<Keys>,
+    /// Each holds the domain, so that none is left when it closes.
+    pub(crate) mappings: T::Lock<Mappings<T>>,
     /// Memory that peers may still reach: let go of when the domain is closed, and with it every
     /// endpoint.
     pub(crate) parked: T::Lock<Vec<Memory>>,
@@ -97,12 +105,13 @@ impl<T: Threading> Domain<T> {
                 .hint("name a provider in the hints, or exclude this one with FI_PROVIDER"));
         }
         let info = info.with_threading::<T>()?;
-        let unknown = info.mode().difference(SERVED_MODES);
+        let unknown = info.mode().difference(SERVED_MODES | Mode::MSG_PREFIX);
         if !unknown.is_empty() {
             return Err(Error::unsupported("fi_domain", Needs::Property("fewer mode bits"))
                 .detail(format!("the provider demands {unknown}")));
         }
-        let unknown = info.domain().mr_mode().difference(SERVED_MR_MODES);
+        let mr_mode = info.domain().mr_mode().taken_apart();
+        let unknown = mr_mode.difference(SERVED_MR_MODES);
         if !unknown.is_empty() {
             return Err(Error::unsupported("fi_domain", Needs::Property("fewer mr_mode bits"))
                 .detail(format!("the provider demands {unknown}")));
@@ -118,7 +127,9 @@ impl<T: Threading> Domain<T> {
         Ok(Domain(Arc::new(DomainCore {
             fid,
             fabric: Arc::clone(&fabric.0),
+            mr_mode,
             keys: T::Lock::new(Keys::new(info.domain().mr_key_size())),
+            mappings: T::Lock::new(Mappings::new()),
             parked: T::Lock::new(Vec::new()),
             info,
         })))
@@ -212,7 +223,7 @@ mod tests {
             };
             Domain::<Shared>::open(&fabric, &info.unwrap())
         };
-        for (mode, mr_mode) in [(ofi_sys::FI_MSG_PREFIX, 0), (0, ofi_sys::FI_MR_RAW), (1 << 3, 0)] {
+        for (mode, mr_mode) in [(ofi_sys::FI_LOCAL_MR, 0), (0, 1 << 20), (1 << 3, 0)] {
             let error = demands(mode, mr_mode).unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
         }

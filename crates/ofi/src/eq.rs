@@ -14,7 +14,6 @@
 use std::{
     collections::VecDeque,
     fmt,
-    marker::PhantomData,
     os::fd::{BorrowedFd, RawFd},
     sync::{
         Arc, Mutex,
@@ -35,6 +34,7 @@ use crate::{
     object::{CloseError, Owned},
     threading::{Lock, Shared, Threading},
     wait::{self, Parkers, Source},
+    wait_set::WaitCore,
 };
 
 mod dispatch;
@@ -89,6 +89,8 @@ pub(crate) struct EqCore<T: Threading> {
     unsolicited: Mutex<VecDeque<Event>>,
     unsolicited_lost: AtomicU64,
     parkers: Parkers,
+    /// What it was opened with, and what closes after it.
+    _set: Option<Arc<WaitCore<T>>>,
 }
 
 impl<T: Threading> EventQueue<T> {
@@ -207,6 +209,26 @@ impl<T: Threading> EqCore<T> {
     /// Keeps everybody else from reading.
     pub(crate) fn hold(&self) -> <T::Lock<Reader> as Lock<Reader>>::Guard<'_> {
         self.reader.lock()
+    }
+
+    /// As [`hold`](Self::hold), unless somebody has it.
+    pub(crate) fn try_hold(&self) -> Option<impl Sized + '_> {
+        self.reader.try_lock()
+    }
+
+    /// Drives the queue, and looks whether it has events.
+    pub(crate) fn has_news(&self) -> bool {
+        let Some(reader) = self.reader.try_lock() else { return false };
+        let mut event = 0;
+        // SAFETY: the queue is open; the event stays there, and only its number is written.
+        let status = unsafe {
+            let (eq, none) = (self.fid.as_ptr(), std::ptr::null_mut());
+            match reader.open {
+                true => ofi_sys::fi_eq_read(eq, &raw mut event, none, 0, ofi_sys::FI_PEEK),
+                false => return false,
+            }
+        };
+        status != -(ofi_sys::FI_EAGAIN as isize)
     }
 
     /// What broke the queue, if anything did.

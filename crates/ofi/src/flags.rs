@@ -336,6 +336,17 @@ impl Caps {
     }
 }
 
+impl MrMode {
+    /// Those of old, which stand for several, as what they stand for (`fi_mr(3)`).
+    pub(crate) fn taken_apart(self) -> MrMode {
+        let mut mode = self.difference(MrMode::BASIC | MrMode::SCALABLE);
+        if self.contains(MrMode::BASIC) {
+            mode |= MrMode::VIRT_ADDR | MrMode::ALLOCATED | MrMode::PROV_KEY;
+        }
+        mode
+    }
+}
+
 impl GetInfoFlags {
     /// The oldest libfabric that knows all of these bits.
     pub(crate) fn since(self) -> Version {
@@ -352,7 +363,6 @@ impl AvFlags {
 }
 
 impl MrFlags {
-    #[allow(dead_code, reason = "no safe call takes these bits yet; one that does asks here")]
     /// The oldest libfabric that knows all of these bits.
     pub(crate) fn since(self) -> Version {
         since(

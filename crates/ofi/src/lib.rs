@@ -77,7 +77,9 @@
 //! something else allocated ([`Memory::external`]), or that no peer can reach any more
 //! ([`ExposedRegion::reclaim`]), posts with a
 //! context of one's own ([`RawEndpoint`], [`RawCompletionQueue`]), a mode that lets peers write
-//! anywhere ([`Hints::offer_virt_addr_to_shm`]), and C calls on what `as_raw` gives.
+//! anywhere ([`Hints::offer_virt_addr_to_shm`]), address vectors in memory that processes share
+//! ([`AddressVectorBuilder::shared`]), what single providers have by name ([`ProviderOps`],
+//! [`Domain::open_with_hmem`]), and C calls on what `as_raw` gives.
 //!
 //! # Features
 //!
@@ -96,11 +98,14 @@
 //! | for | see |
 //! |---|---|
 //! | asking what there is, and why something is not | [`Hints`], [`InfoList`], [`Info`], [`Hints::explain`], [`params`], [`log`] |
-//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`MemoryRegion`] |
+//! | objects | [`Fabric`], [`Domain`], [`CompletionQueue`], [`EventQueue`], [`AddressVector`], [`Counter`], [`PollSet`], [`WaitSet`], [`MemoryRegion`] |
+//! | several endpoints with one context, one endpoint with several | [`SharedReceive`], [`SharedTransmit`]; [`ScalableEndpoint`], [`TransmitContext`], [`ReceiveContext`] |
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
-//! | collectives | [`AvSet`], [`Endpoint::join`], [`Join`], [`Group`], [`Domain::query_collective`] |
-//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
+//! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
+//! | collectives | [`AvSet`], [`Endpoint::join_collective`], [`CollectiveGroup`], [`Domain::query_collective`] |
+//! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
+//! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`]; many at once, without an entry each: [`Batch`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
 //! | a C name | search for it: every wrapper carries it as an alias |
@@ -108,15 +113,15 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (multi-receive, peek and claim, scalable endpoints and shared contexts, poll sets, multicast,
-//! triggered and deferred work, device memory, profiling), and what stays raw. All of it
-//! is in `ofi-sys`, and every object here has `as_raw`.
+//! planned (triggered and deferred work), and what stays raw. Multi-receive, a flag and no function, is planned, too. All of it is in `ofi-sys`, and
+//! every object here has `as_raw`.
 
 mod abi;
 mod attr;
 mod av;
 mod buf;
 mod cm;
+mod collective;
 mod counter;
 mod cq;
 mod domain;
@@ -126,7 +131,6 @@ mod errno;
 mod error;
 mod fabric;
 mod flags;
-mod group;
 mod info;
 pub mod log;
 mod memory;
@@ -136,26 +140,37 @@ mod object;
 mod op;
 mod params;
 mod passive;
+mod poll;
+mod pool;
+mod profile;
+mod provider_ops;
 mod quirks;
 mod raw_cq;
 mod sync;
+mod tag;
 mod threading;
 mod version;
 mod wait;
+mod wait_set;
 
 pub use attr::{
     AddressFormat, AtomicOp, AvType, Collective, CqFormat, Datatype, EndpointType, LinkState,
     Progress, Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
-pub use av::{Address, AddressVector, AddressVectorBuilder, AvSet, AvSetBuilder, FabricAddress};
-pub use buf::{Buf, BufMut, Segments};
+pub use av::{
+    Address, AddressVector, AddressVectorBuilder, AuthKey, AvSet, AvSetBuilder, FabricAddress,
+};
+pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
+pub use collective::{CollectiveGroup, CollectiveLimits};
 pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
-pub use domain::Domain;
+pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
-    Connectionless, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg, RawEndpoint,
-    RawEndpointBuilder, Rdm,
+    Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Join, JoinError,
+    Joinable, Kind, Msg, MulticastGroup, Offload, OffloadReport, RawEndpoint, RawEndpointBuilder,
+    Rdm, ReceiveContext, ScalableEndpoint, ScalableEndpointBuilder, Scaled, SharedReceive,
+    SharedTransmit, TransmitContext,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;
@@ -165,15 +180,14 @@ pub use flags::{
     Access, AvFlags, BindFlags, Caps, CompOrder, CqFlags, GetInfoFlags, Mode, MrFlags, MrMode,
     MsgOrder, OpFlags, SetFlags,
 };
-pub use group::{CollectiveLimits, Group, Join, JoinError};
 pub use info::{
     DomainAttr, EndpointAttr, Excluded, Explanation, FabricAttr, HintSet, Hints, Info, InfoList,
     Link, Nic, PciAddress, RxAttr, TxAttr,
 };
-pub use memory::Memory;
+pub use memory::{Dmabuf, ExternalMemory, HmemIface, Memory};
 pub use mr::{
-    ExposedRegion, FrozenRegion, MemoryRegion, RegionBuilder, RegionSlice, RemoteRegion,
-    RemoteSlice,
+    Descriptor, ExposedRegion, FrozenRegion, MappedRegion, MemoryRegion, RegionBuilder,
+    RegionSlice, RemoteRegion, RemoteSlice,
 };
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
@@ -182,19 +196,30 @@ pub use op::{
     Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
 };
 pub use op::{
-    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, CompletionLevel,
-    Failed, FetchVerb, Held, Op, Operation, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb,
-    Returned, SendOp, SendVerb, Sent, Submit, WaitError, WriteOp, WriteVerb, Written,
+    Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Batch, Batched, Claim, ClaimOp,
+    ClaimVerb, Claimed, CompareVerb, CompletionLevel, Ended, Failed, FetchVerb, Held, Op,
+    Operation, Peek, PeekOp, PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp,
+    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, Unclaimed, Unended, WaitError, WriteOp,
+    WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};
+pub use poll::{PollSet, Pollable, Ready};
+pub use pool::{
+    Budget, NotJoined, Pool, PoolBuf, PoolBuilder, PoolBytes, PoolPiece, Reservation, Reserve,
+    Take, Usage,
+};
+pub use profile::{Profile, ProfileEvent, ProfileVariable};
+pub use provider_ops::ProviderOps;
 pub use quirks::{Defect, QUIRKS, Quirk, quirk};
 pub use raw_cq::{
     RawCompletion, RawCompletionQueue, RawCompletionQueueBuilder, RawFailure, RawRead, RawWait,
 };
+pub use tag::{MPI_IGNORE_PAYLOAD, MPI_IGNORE_TAG, mpi_tag};
 pub use threading::{Accepts, Confined, Shared, Threading};
 pub use version::{Version, version};
 pub use wait::block_on;
+pub use wait_set::WaitSet;
 
 /// The examples of the front page run, too.
 #[doc = include_str!("../../../README.md")]

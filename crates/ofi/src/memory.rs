@@ -11,6 +11,7 @@
 
 use std::{
     any::Any,
+    ffi::c_void,
     fmt,
     ops::{Bound, RangeBounds},
     ptr::NonNull,
@@ -22,11 +23,19 @@ use std::{
 
 use crate::{Buf, BufMut, Error, Failed, Result, Segments};
 
+mod external;
+
+pub(crate) use external::Place;
+pub use external::{Dmabuf, ExternalMemory, HmemIface};
+
 /// Memory for [`Domain::expose`](crate::Domain::expose): any number of regions, with different
 /// rights and on different domains, and any number of operations may stand on it.
 ///
 /// A clone is another handle. The memory is freed, or its owner dropped, with the last handle; every
 /// region and slice is one. Contents are copied in and out, and may change between two looks.
+///
+/// [`ExternalMemory`] makes one of what another library allocated, on a device too; there it has no
+/// bytes for the processor, and what copies is refused.
 ///
 /// ```
 /// use ofi::Memory;
@@ -45,6 +54,8 @@ pub struct Memory(Arc<Core>);
 struct Core {
     start: NonNull<u8>,
     len: usize,
+    /// Where they are, if not on the host.
+    place: Place,
     /// Whatever owns the bytes.
     owner: Box<dyn Any + Send>,
 }
@@ -70,12 +81,15 @@ impl Memory {
         buffer.segments_mut(&mut list);
         match list.one_piece(NAME) {
             // The buffer's promise (`BufMut`) is that it stays there while it is only moved.
-            Ok((start, len)) => Ok(Memory(Arc::new(Core { start, len, owner: buffer }))),
+            Ok((start, len)) => {
+                Ok(Memory::of(Core { start, len, place: Place::default(), owner: buffer }))
+            }
             Err(error) => Err(Failed::back(error, *buffer)),
         }
     }
 
-    /// Memory that something else has allocated; `owner` is dropped with the last handle.
+    /// Memory of the host that something else has allocated; `owner` is dropped with the last handle.
+    /// More can be said of it by [`ExternalMemory`].
     ///
     /// # Errors
     ///
@@ -91,9 +105,12 @@ impl Memory {
         len: usize,
         owner: impl Send + 'static,
     ) -> Result<Memory> {
-        let start = NonNull::new(start).filter(|_| len > 0);
-        let start = start.ok_or_else(|| Error::invalid(NAME, "there is no memory there"))?;
-        Ok(Memory(Arc::new(Core { start, len, owner: Box::new(owner) })))
+        // SAFETY: the caller's promise.
+        Ok(unsafe { ExternalMemory::new(start, len, HmemIface::System, owner) }?.into())
+    }
+
+    fn of(core: Core) -> Memory {
+        Memory(Arc::new(core))
     }
 
     /// Its length in bytes.
@@ -108,6 +125,18 @@ impl Memory {
         false
     }
 
+    /// Whether the processor reaches it; if not, everything that copies is refused.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.0.place.is_host()
+    }
+
+    /// Whose memory it is.
+    #[must_use]
+    pub fn iface(&self) -> HmemIface {
+        self.0.place.iface
+    }
+
     /// Where it is. Reading and writing there is as unsafe as with any pointer, and peers do so, too.
     #[must_use]
     pub fn as_ptr(&self) -> *mut u8 {
@@ -118,7 +147,7 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// `Invalid` if they are not all within the memory.
+    /// `Invalid` if they are not all within the memory, or it is a device's.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
         let from = self.at(offset, into.len())?;
         let (mut done, len) = (0, into.len());
@@ -143,7 +172,7 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// `Invalid` if they do not all fit.
+    /// `Invalid` if they do not all fit, or the memory is a device's.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<()> {
         let to = self.at(offset, from.len())?;
         let mut done = 0;
@@ -168,10 +197,14 @@ impl Memory {
     }
 
     /// All bytes, copied.
+    ///
+    /// # Panics
+    ///
+    /// If it is a device's memory.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.len()];
-        self.read(0, &mut bytes).expect("as long as the memory");
+        self.read(0, &mut bytes).expect("memory of the host");
         bytes
     }
 
@@ -179,7 +212,8 @@ impl Memory {
     ///
     /// # Errors
     ///
-    /// `Invalid` if the word is not within the memory, or its address not a multiple of 8.
+    /// `Invalid` if the word is not within the memory, its address not a multiple of 8, or the memory
+    /// a device's.
     pub fn load_u64(&self, offset: usize) -> Result<u64> {
         Ok(self.word(offset)?.load(Ordering::Acquire))
     }
@@ -212,10 +246,10 @@ impl Memory {
     /// from something else.
     pub fn into_buffer<B: 'static>(self) -> Result<B, Memory> {
         let core = Arc::try_unwrap(self.0).map_err(Memory)?;
-        let Core { start, len, owner } = core;
+        let Core { start, len, place, owner } = core;
         match owner.downcast::<B>() {
             Ok(buffer) => Ok(*buffer),
-            Err(owner) => Err(Memory(Arc::new(Core { start, len, owner }))),
+            Err(owner) => Err(Memory::of(Core { start, len, place, owner })),
         }
     }
 
@@ -231,6 +265,10 @@ impl Memory {
 
     /// Where `len` bytes from `offset` on begin, if the memory has them.
     fn at(&self, offset: usize, len: usize) -> Result<*mut u8> {
+        if !self.is_host() {
+            return Err(Error::invalid(NAME, "the processor does not reach a device's memory")
+                .hint("copy it by the device's own means"));
+        }
         let range = self.range(offset..offset.saturating_add(len))?;
         // SAFETY: within the memory, or at its end.
         Ok(unsafe { self.as_ptr().add(range.0) })
@@ -239,6 +277,33 @@ impl Memory {
     /// Offset and length of a part.
     pub(crate) fn range(&self, range: impl RangeBounds<usize>) -> Result<(usize, usize)> {
         part(self.len(), range)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    /// Lists some of its bytes; `desc` is a registration of them, `scope` what that belongs to.
+    ///
+    /// The caller has checked that they are within the memory.
+    #[inline]
+    pub(crate) fn list(
+        &self,
+        (start, len): (usize, usize),
+        registered: Option<(*mut c_void, *const ())>,
+        list: &mut Segments,
+    ) {
+        debug_assert!(start + len <= self.len());
+        list.share();
+        let at = self.as_ptr().wrapping_add(start);
+        match registered {
+            Some((desc, scope)) => list.push_region(at, len, desc, scope),
+            None => list.push(at, len),
+        }
+        if !self.is_host() {
+            let described = registered.is_some_and(|(desc, _)| !desc.is_null());
+            list.mark_device(described, self.0.place.has_address());
+        }
     }
 
     /// Whether both are handles to the same memory.
@@ -272,11 +337,11 @@ impl fmt::Debug for Memory {
 }
 
 // SAFETY: the bytes are initialised and stay where they are; the value is a handle, a move of which
-// does not move them. That others may write to them meanwhile is said in the contract.
+// does not move them. A device's are marked as such. That others may write to them meanwhile is said in the contract.
 unsafe impl Buf for Memory {
     #[inline]
     fn segments(&self, list: &mut Segments) {
-        list.push_shared(self.as_ptr(), self.len());
+        self.list((0, self.len()), None, list);
     }
 }
 
@@ -284,7 +349,7 @@ unsafe impl Buf for Memory {
 unsafe impl BufMut for Memory {
     #[inline]
     fn segments_mut(&mut self, list: &mut Segments) {
-        list.push_shared(self.as_ptr(), self.len());
+        self.list((0, self.len()), None, list);
     }
 }
 

@@ -12,7 +12,6 @@
 //! last part is gone, so that the segment it listed stays as it is.
 
 use std::{
-    ffi::c_void,
     fmt,
     mem::ManuallyDrop,
     ops::{Bound, Deref, DerefMut, RangeBounds},
@@ -22,34 +21,46 @@ use std::{
 
 use ofi_sys::fid_mr;
 
+mod bound;
+mod builder;
+mod descriptor;
 mod exposed;
 mod keys;
+mod mapped;
+pub(crate) mod register;
 mod remote;
+mod slice;
 
-pub use exposed::{ExposedRegion, RegionBuilder, RegionSlice};
+pub(crate) use bound::BoundRegions;
+pub use builder::RegionBuilder;
+pub use descriptor::Descriptor;
+pub use exposed::ExposedRegion;
 pub(crate) use keys::Keys;
+pub use mapped::MappedRegion;
+pub(crate) use mapped::{Mapping, Mappings};
+use register::{Registration, Request};
+pub(crate) use remote::KeyKind;
 pub use remote::{RemoteRegion, RemoteSlice};
+pub use slice::RegionSlice;
 
 use crate::{
-    Access, Buf, BufMut, Domain, Errno, Error, Failed, MrMode, Result, Segments,
+    Access, Buf, BufMut, Domain, Endpoint, Error, Failed, MrMode, Result, Segments,
     domain::DomainCore,
-    error::{Needs, check},
-    object::{CloseError, Owned, refuse_fork},
-    threading::{Lock, Shared, Threading},
+    endpoint::{Core, Kind},
+    object::CloseError,
+    threading::{Shared, Threading},
 };
 
 /// The rights that a registration can have: what is done here, nothing that peers do.
-const LOCAL: Access = Access::SEND
-    .union(Access::RECV)
-    .union(Access::READ)
-    .union(Access::WRITE)
-    .union(Access::COLLECTIVE);
+pub(crate) const LOCAL: Access =
+    Access::SEND.union(Access::RECV).union(Access::READ).union(Access::WRITE);
 
 /// Registered memory, owned alone: sent from, received into, and read and written as bytes in
 /// between.
 ///
 /// As an operation's buffer it brings its descriptor along, on endpoints of its domain and within
-/// its [`Access`]; on an endpoint of another domain it is refused. [`split_off`](Self::split_off)
+/// its [`Access`]; on an endpoint of another domain it is refused, and on another endpoint if it is
+/// bound to one ([`Endpoint::register`]). [`split_off`](Self::split_off)
 /// makes two of it. The registration ends, and the buffer is dropped, with the last part; no part
 /// can be dropped while an operation uses it, because the operation owns it then.
 ///
@@ -81,16 +92,12 @@ struct Part<B, T: Threading> {
 
 /// The registration and what it stands on.
 struct RegionCore<B, T: Threading> {
-    fid: Owned<fid_mr, T>,
+    registration: Registration<T>,
     /// Taken out when the registration has ended; never looked at before.
     buffer: Option<ManuallyDrop<B>>,
     base: NonNull<u8>,
-    desc: *mut c_void,
-    key: u64,
-    /// What the domain's allocator gave, where the key is ours to choose.
-    requested: Option<u64>,
-    access: Access,
-    domain: Arc<DomainCore<T>>,
+    /// Bytes of the registered segment.
+    len: usize,
 }
 
 // SAFETY: parts reach bytes that are theirs, or that nobody writes; the last one drops the buffer
@@ -101,8 +108,8 @@ unsafe impl<B: Send> Send for RegionCore<B, Shared> {}
 unsafe impl<B: Send> Sync for RegionCore<B, Shared> {}
 
 impl<T: Threading> Domain<T> {
-    /// Registers `buffer` for these uses: `SEND`, `RECV`, `COLLECTIVE`, and as the local side of remote
-    /// reads and writes `READ`, `WRITE`. The region owns it from here on.
+    /// Registers `buffer` for these uses: `SEND`, `RECV`, as the local side of remote reads and
+    /// writes `READ`, `WRITE`, and `COLLECTIVE` with `SEND` or `RECV`. The region owns it from here on.
     ///
     /// The buffer is one contiguous piece of at least one byte (rule M14). Any number of regions
     /// can be registered; keys are chosen by the domain (rule M7).
@@ -110,18 +117,15 @@ impl<T: Threading> Domain<T> {
     /// # Errors
     ///
     /// With the buffer: `Invalid` for an empty or scattered buffer or no right at all;
-    /// `Unsupported` for rights of peers, and where the provider registers nothing; what the
-    /// provider says.
+    /// `Unsupported` where the provider registers nothing, and where the domain has `FI_MR_ENDPOINT`
+    /// ([`Endpoint::register`] then); what the provider says.
     #[doc(alias = "fi_mr_reg")]
-    #[doc(alias = "fi_mr_desc")]
     pub fn register<B: BufMut>(
         &self,
-        mut buffer: B,
+        buffer: B,
         access: Access,
     ) -> Result<MemoryRegion<B, T>, Failed<B>> {
-        let mut list = Segments::new();
-        buffer.segments_mut(&mut list);
-        Part::register(self, buffer, &list, access).map(MemoryRegion)
+        Part::writable(&self.0, None, buffer, access).map(MemoryRegion)
     }
 
     /// Registers memory that is only read from: `SEND`, as what is given to a `COLLECTIVE`, and, as the
@@ -136,6 +140,71 @@ impl<T: Threading> Domain<T> {
         buffer: B,
         access: Access,
     ) -> Result<FrozenRegion<B, T>, Failed<B>> {
+        Part::frozen(&self.0, None, buffer, access).map(FrozenRegion)
+    }
+}
+
+impl<K: Kind, T: Threading> Endpoint<K, T> {
+    /// As [`Domain::register`], for this endpoint alone where its domain has `FI_MR_ENDPOINT`, which
+    /// asks for that; elsewhere it is the same. Closing the endpoint ends the registration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Domain::register`].
+    #[doc(alias = "fi_mr_reg")]
+    #[doc(alias = "fi_mr_bind")]
+    #[doc(alias = "fi_mr_enable")]
+    pub fn register<B: BufMut>(
+        &self,
+        buffer: B,
+        access: Access,
+    ) -> Result<MemoryRegion<B, T>, Failed<B>> {
+        let core = &*self.core;
+        Part::writable(core.domain_core(), Some(core), buffer, access).map(MemoryRegion)
+    }
+
+    /// As [`Domain::register_frozen`], for this endpoint alone where its domain has `FI_MR_ENDPOINT`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Domain::register_frozen`].
+    pub fn register_frozen<B: Buf>(
+        &self,
+        buffer: B,
+        access: Access,
+    ) -> Result<FrozenRegion<B, T>, Failed<B>> {
+        let core = &*self.core;
+        Part::frozen(core.domain_core(), Some(core), buffer, access).map(FrozenRegion)
+    }
+}
+
+const NAME: &str = "fi_mr_reg";
+
+impl<B, T: Threading> Part<B, T> {
+    fn writable(
+        domain: &Arc<DomainCore<T>>,
+        endpoint: Option<&Core<T>>,
+        mut buffer: B,
+        access: Access,
+    ) -> Result<Self, Failed<B>>
+    where
+        B: BufMut,
+    {
+        let mut list = Segments::new();
+        buffer.segments_mut(&mut list);
+        // SAFETY: the buffer listed it, and nobody has touched it since.
+        unsafe { Part::register(domain, endpoint, buffer, &list, (access, true)) }
+    }
+
+    fn frozen(
+        domain: &Arc<DomainCore<T>>,
+        endpoint: Option<&Core<T>>,
+        buffer: B,
+        access: Access,
+    ) -> Result<Self, Failed<B>>
+    where
+        B: Buf,
+    {
         let writes = access & (Access::RECV | Access::READ);
         if !writes.is_empty() {
             let error = Error::invalid(NAME, format!("{writes} would write into read-only memory"));
@@ -143,35 +212,36 @@ impl<T: Threading> Domain<T> {
         }
         let mut list = Segments::new();
         buffer.segments(&mut list);
-        Part::register(self, buffer, &list, access).map(FrozenRegion)
+        // SAFETY: the buffer listed it, and nobody has touched it since.
+        unsafe { Part::register(domain, endpoint, buffer, &list, (access, false)) }
     }
-}
 
-const NAME: &str = "fi_mr_reg";
-
-impl<B, T: Threading> Part<B, T> {
-    /// `list` is what the buffer said; the caller has not touched the buffer since.
-    fn register(
-        domain: &Domain<T>,
+    /// Registers what a buffer listed: `writable` if it may be written to.
+    ///
+    /// # Safety
+    ///
+    /// `list` is what the buffer said, and it was not touched since.
+    unsafe fn register(
+        domain: &Arc<DomainCore<T>>,
+        endpoint: Option<&Core<T>>,
         buffer: B,
         list: &Segments,
-        access: Access,
+        (access, writable): (Access, bool),
     ) -> Result<Self, Failed<B>> {
-        match Registered::new(domain, list, access) {
-            Ok(registered) => Ok(Part {
-                start: 0,
-                len: registered.len,
-                core: Arc::new(RegionCore {
-                    fid: registered.fid,
-                    buffer: Some(ManuallyDrop::new(buffer)),
-                    base: registered.base,
-                    desc: registered.desc,
-                    key: registered.key,
-                    requested: registered.requested,
-                    access,
-                    domain: Arc::clone(&domain.0),
-                }),
-            }),
+        let (base, len) = match segment(list, access) {
+            Ok(segment) => segment,
+            Err(error) => return Err(Failed::back(error, buffer)),
+        };
+        let pieces = [libc::iovec { iov_base: base.as_ptr().cast(), iov_len: len }];
+        let request = Request { endpoint, writable, ..Request::new(domain, &pieces, access) };
+        // SAFETY: the memory is the buffer's, which the region keeps, untouched, until the
+        // registration has ended.
+        match unsafe { request.open() } {
+            Ok(registration) => {
+                let buffer = Some(ManuallyDrop::new(buffer));
+                let core = RegionCore { registration, buffer, base, len };
+                Ok(Part { start: 0, len, core: Arc::new(core) })
+            }
             Err(error) => Err(Failed::back(error, buffer)),
         }
     }
@@ -189,10 +259,10 @@ impl<B, T: Threading> Part<B, T> {
 
     /// Lists the part, with its descriptor if it was registered for such operations (rule M15).
     fn list(&self, list: &mut Segments) {
-        let core = &*self.core;
-        if core.access.contains(list.access()) {
-            let domain = Arc::as_ptr(&core.domain).cast();
-            list.push_region(self.as_ptr(), self.len, core.desc, domain);
+        let registration = &self.core.registration;
+        if registration.access.contains(list.access()) {
+            let scope = registration.scope();
+            list.push_region(self.as_ptr(), self.len, registration.desc, scope);
         } else {
             list.push(self.as_ptr(), self.len);
         }
@@ -215,104 +285,35 @@ impl<B, T: Threading> Part<B, T> {
     }
 
     fn key(&self) -> Option<u64> {
-        Some(self.core.key).filter(|key| *key != ofi_sys::FI_KEY_NOTAVAIL)
+        self.core.registration.short_key()
     }
 
     fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
             .field("start", &self.start)
             .field("len", &self.len)
-            .field("access", &self.core.access)
+            .field("access", &self.core.registration.access)
             .field("key", &self.key())
             .finish_non_exhaustive()
     }
 }
 
-/// What libfabric made of a segment.
-struct Registered<T: Threading> {
-    fid: Owned<fid_mr, T>,
-    base: NonNull<u8>,
-    len: usize,
-    desc: *mut c_void,
-    key: u64,
-    requested: Option<u64>,
-}
-
-impl<T: Threading> Registered<T> {
-    fn new(domain: &Domain<T>, list: &Segments, access: Access) -> Result<Self> {
-        refuse_fork(NAME)?;
-        let remote = access.difference(LOCAL);
-        if !remote.is_empty() {
-            return Err(Error::invalid(NAME, format!("{remote} is a peer's to do"))
-                .hint("memory that peers reach is exposed: Domain::expose"));
-        }
-        if access.is_empty() {
-            return Err(Error::invalid(NAME, "no use was named"));
-        }
-        if list.is_shared() {
-            // A region gives its bytes out as a slice.
-            return Err(Error::invalid(NAME, "others may write to this memory")
-                .hint("expose it, and use slices of the region: Domain::expose"));
-        }
-        let (base, len) = list.one_piece(NAME)?;
-        let (fid, requested) = open(&domain.0, base, len, access)?;
-        // SAFETY: the region is open.
-        let (desc, key) =
-            unsafe { (ofi_sys::fi_mr_desc(fid.as_ptr()), ofi_sys::fi_mr_key(fid.as_ptr())) };
-        Ok(Registered { fid, base, len, desc, key, requested })
+/// The one segment that is to be registered, if it may be.
+fn segment(list: &Segments, access: Access) -> Result<(NonNull<u8>, usize)> {
+    let remote = access.difference(LOCAL | Access::COLLECTIVE);
+    if !remote.is_empty() {
+        return Err(Error::invalid(NAME, format!("{remote} is a peer's to do"))
+            .hint("memory that peers reach is exposed: Domain::expose"));
     }
-}
-
-/// Registers memory that the caller keeps until the region is closed.
-fn open<T: Threading>(
-    domain: &Arc<DomainCore<T>>,
-    base: NonNull<u8>,
-    len: usize,
-    access: Access,
-) -> Result<(Owned<fid_mr, T>, Option<u64>)> {
-    with_key(domain, |key, fid| {
-        // SAFETY: the domain is open; the memory is the caller's, who keeps it; `fid` receives the
-        // region.
-        unsafe {
-            let (base, none) = (base.as_ptr().cast_const().cast(), std::ptr::null_mut());
-            ofi_sys::fi_mr_reg(domain.as_ptr(), base, len, access.raw(), 0, key, 0, fid, none)
-        }
-    })
-}
-
-/// Makes a region, with a key of our own choice where the provider makes none (rule M7).
-fn with_key<T: Threading>(
-    domain: &Arc<DomainCore<T>>,
-    mut register: impl FnMut(u64, *mut *mut fid_mr) -> i32,
-) -> Result<(Owned<fid_mr, T>, Option<u64>)> {
-    /// Keys that the provider itself, or calls through `as_raw`, hold already.
-    const TAKEN: usize = 1024;
-    let chosen = domain.info.domain().mr_mode().contains(MrMode::PROV_KEY);
-    for _ in 0..TAKEN {
-        let requested = match chosen {
-            true => None,
-            false => Some(domain.keys.lock().take().ok_or_else(|| {
-                Error::from_errno(Errno::ENOKEY, NAME).detail("all keys of the domain are in use")
-            })?),
-        };
-        let mut fid = std::ptr::null_mut();
-        let status = register(requested.unwrap_or(0), &raw mut fid);
-        match check(i64::from(status), NAME) {
-            // SAFETY: the call succeeded, so the region is open and nobody else's.
-            Ok(_) => return Ok((unsafe { Owned::new(fid, NAME)? }, requested)),
-            Err(error) => {
-                // A key that somebody else holds stays out of use.
-                if !chosen && error.errno() == Some(Errno::ENOKEY) {
-                    continue;
-                }
-                if let Some(key) = requested {
-                    domain.keys.lock().release(key);
-                }
-                return Err(error.absent(Needs::Property("memory registration")));
-            }
-        }
+    if access.is_empty() {
+        return Err(Error::invalid(NAME, "no use was named"));
     }
-    Err(Error::from_errno(Errno::ENOKEY, NAME).detail(format!("{TAKEN} keys were refused")))
+    if list.is_shared() {
+        // A region gives its bytes out as a slice.
+        return Err(Error::invalid(NAME, "others may write to this memory")
+            .hint("expose it, and use slices of the region: Domain::expose"));
+    }
+    list.one_piece(NAME)
 }
 
 impl<B, T: Threading> RegionCore<B, T> {
@@ -320,10 +321,7 @@ impl<B, T: Threading> RegionCore<B, T> {
     /// the device may know the memory still.
     fn end(&mut self) -> Result<B> {
         let buffer = self.buffer.take().ok_or_else(|| Error::closed(NAME))?;
-        self.fid.close()?;
-        if let Some(key) = self.requested {
-            self.domain.keys.lock().release(key);
-        }
+        self.registration.close()?;
         Ok(ManuallyDrop::into_inner(buffer))
     }
 }
@@ -336,6 +334,27 @@ impl<B, T: Threading> Drop for RegionCore<B, T> {
 }
 
 impl<B, T: Threading> MemoryRegion<B, T> {
+    /// Tells the device that the pages behind it have changed, and are all there; as
+    /// [`ExposedRegion::refresh`].
+    ///
+    /// # Errors
+    ///
+    /// As there: under `FI_MR_MMU_NOTIFY` no other part of the region may be in use.
+    #[doc(alias = "fi_mr_refresh")]
+    pub fn refresh(&mut self) -> Result<()> {
+        let (start, len) = (self.0.as_ptr(), self.0.len);
+        let exclusive = self.0.core.registration.domain.mr_mode.contains(MrMode::MMU_NOTIFY);
+        if exclusive && Arc::get_mut(&mut self.0.core).is_none() {
+            return Err(Error::busy().detail("other parts of the region are in use"));
+        }
+        if len == 0 {
+            // To the provider, none means all.
+            return Ok(());
+        }
+        let piece = libc::iovec { iov_base: start.cast(), iov_len: len };
+        self.0.core.registration.refresh(&[piece])
+    }
+
     /// Splits in two: this keeps the first `at` bytes, the rest is returned.
     ///
     /// # Panics
@@ -407,7 +426,7 @@ macro_rules! regions {
             /// What it was registered for.
             #[must_use]
             pub fn access(&self) -> Access {
-                self.0.core.access
+                self.0.core.registration.access
             }
 
             /// The key that the domain knows it by. `None` where it is longer than 64 bits.
@@ -415,6 +434,12 @@ macro_rules! regions {
             #[must_use]
             pub fn key(&self) -> Option<u64> {
                 self.0.key()
+            }
+
+            /// What is known of its descriptor.
+            #[must_use]
+            pub fn descriptor(&self) -> Descriptor<'_> {
+                self.0.core.registration.descriptor(self.0.core.len)
             }
 
             /// Ends the registration and gives the buffer back.
@@ -431,7 +456,7 @@ macro_rules! regions {
             /// The C object, for calls that this crate does not wrap.
             #[must_use]
             pub fn as_raw(&self) -> *mut fid_mr {
-                self.0.core.fid.as_ptr()
+                self.0.core.registration.as_ptr()
             }
         }
 
@@ -489,6 +514,9 @@ unsafe impl<B: BufMut, T: Threading> BufMut for MemoryRegion<B, T> {
         self.0.list(list);
     }
 }
+
+#[cfg(test)]
+mod demands;
 
 #[cfg(test)]
 mod tests {

@@ -36,6 +36,7 @@ fids! {
     fid_fabric = "fabric";
     fid_domain = "domain";
     fid_ep = "endpoint";
+    fid_stx = "shared transmit context";
     fid_pep = "passive endpoint";
     fid_av = "address vector";
     fid_av_set = "address set";
@@ -43,7 +44,9 @@ fids! {
     fid_eq = "event queue";
     fid_cntr = "counter";
     fid_mr = "memory region";
+    fid_poll = "poll set";
     fid_mc = "group";
+    fid_wait = "wait set";
 }
 
 /// An open object. Closed once: by [`Owned::close`], or when dropped; never tried again (rule L2).
@@ -107,6 +110,12 @@ impl<F: Fid, T> Owned<F, T> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Passes the object on: from here on another owner closes it.
+    pub(crate) fn pass_on(&mut self) -> Owned<F, T> {
+        let closed = AtomicBool::new(self.closed.swap(true, Ordering::AcqRel));
+        Owned { fid: self.fid, closed, threading: PhantomData }
     }
 
     /// Leaves it open for good.

@@ -51,6 +51,46 @@ pub enum Defect {
     ErrorTextCrashes,
     /// A receive that is shorter than its message never ends, nor does the call that finds it so.
     ShortReceiveHangs,
+    /// Entries of a closed endpoint come after its queue was seen empty, whenever peers have looked.
+    EntriesComeLate,
+    /// A claimed message corrupts memory when it is received.
+    ClaimCorrupts,
+    /// Claiming a message in segments leaves those behind that have arrived.
+    SegmentsUnclaimable,
+    /// Joining a multicast group that fails is reported as done, and can be left no more, nor can its
+    /// endpoint be closed.
+    FailedJoinStays,
+    /// A wait set keeps a byte of every completion until `fi_wait` has read it, and the provider stops
+    /// where there is no more room.
+    WaitSetFills,
+    /// Peers reach the first piece of a region of several, and no other.
+    OnlyFirstPiece,
+    /// A raw key that is shorter than the provider's own is read beyond its end.
+    RawKeyUnchecked,
+    /// The user's number for an address is lost: completions report the provider's own.
+    UserIdLost,
+    /// A profile lists variables that have nothing behind them, and cannot be closed.
+    ProfileIncomplete,
+    /// A shared receive context can be opened, and crashes when it is closed.
+    SharedReceiveCrashes,
+    /// A shared receive context is used by two threads at once, where a connection ends in the middle
+    /// of a message.
+    SharedReceiveRaces,
+    /// Shared contexts keep pointers into endpoints that have closed.
+    SharedContextDangles,
+    /// What comes for a context of a scalable endpoint follows it, or stops its connection, when it has
+    /// closed.
+    ContextDangles,
+    /// `fi_cancel` ends a receive of a shared receive context, and no entry says so.
+    SilentCancel,
+    /// Counters count failures in another class.
+    FailuresMiscounted,
+    /// Counters do not count what ends with its connection.
+    FailuresUncounted,
+    /// Counters of what peers do count next to nothing of it.
+    PeersUncounted,
+    /// Counters of bytes are granted, and count operations.
+    BytesNotCounted,
     /// The progress of collectives takes no lock: calls on other threads change its lists meanwhile.
     CollectivesUnlocked,
     /// Intersections and differences of sets of addresses are wrong, removing changes the order, and
@@ -92,10 +132,14 @@ pub struct Quirk {
 
 const V1_17: Version = Version::OLDEST;
 const V1_18: Version = Version::new(1, 18);
+const V1_20: Version = Version::new(1, 20);
 const V1_21: Version = Version::new(1, 21);
 const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
+
+const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
+                           be reached by peers; access to the others fails, which shm does not say";
 
 /// All known defects.
 pub const QUIRKS: &[Quirk] = &[
@@ -324,6 +368,212 @@ pub const QUIRKS: &[Quirk] = &[
     },
     Quirk {
         id: 27,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::ClaimCorrupts,
+        text: "receiving a claimed message leaves its neighbours, freed, in the list of messages that wait",
+    },
+    Quirk {
+        id: 28,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SegmentsUnclaimable,
+        text: "a claim takes the first segment of a message of 17 to 128 KiB; the others that are there \
+               stay, and are found as messages of their own",
+    },
+    Quirk {
+        id: 29,
+        provider: "sm2",
+        from: V2_0,
+        until: None,
+        defect: Defect::EntriesComeLate,
+        text: "a send whose endpoint has closed ends when its peer has read the message, in the queue of \
+               whichever endpoint has its place by then",
+    },
+    Quirk {
+        id: 30,
+        provider: "udp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailedJoinStays,
+        text: "a join that the system refuses, and every join of an endpoint that only sends, makes a \
+               group that cannot be closed, and so an endpoint that cannot be closed; the refusal is \
+               an ordinary FI_JOIN_COMPLETE, longer than others, with its errno below zero",
+    },
+    Quirk {
+        id: 31,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::WaitSetFills,
+        text: "every completion writes a byte to its wait set, fi_wait reads one, and when some hundred \
+               are unread, the writing blocks and with it the provider",
+    },
+    Quirk {
+        id: 32,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::TrywaitAfterClose,
+        text: "the completion queue's wait object keeps an entry of every endpoint that was bound to \
+               it, and fi_trywait follows it after the endpoint was closed",
+    },
+    Quirk {
+        id: 33,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 34,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::OnlyFirstPiece,
+        text: FIRST_PIECE,
+    },
+    Quirk {
+        id: 35,
+        provider: "ofi_mrail",
+        from: V1_17,
+        until: None,
+        defect: Defect::RawKeyUnchecked,
+        text: "fi_mr_map_raw takes a key of any length, and operations read as much of it as the \
+               provider's own have",
+    },
+    Quirk {
+        id: 36,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V1_18),
+        defect: Defect::UserIdLost,
+        text: "fi_av_insert with FI_AV_USER_ID writes the number of the new entry over the user's \
+               before it reads that",
+    },
+    Quirk {
+        id: 37,
+        provider: "tcp",
+        from: V1_20,
+        until: None,
+        defect: Defect::ProfileIncomplete,
+        text: "a profile lists all of libfabric's variables, and reading any but the number of \
+               unexpected messages follows a null pointer, as does fi_profile_close",
+    },
+    Quirk {
+        id: 38,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::SharedReceiveCrashes,
+        text: "fi_close of what fi_srx_context opened crashes",
+    },
+    Quirk {
+        id: 39,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SharedContextDangles,
+        text: "messages that wait in a shared receive context, and sends of a shared transmit context, \
+               point into the endpoint they go through, closed or not; so here endpoints close with \
+               their contexts",
+    },
+    Quirk {
+        id: 40,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::SilentCancel,
+        text: "fi_cancel of a receive of a shared receive context ends it without an entry",
+    },
+    Quirk {
+        id: 41,
+        provider: "tcp",
+        from: V1_17,
+        until: Some(V1_18),
+        defect: Defect::SharedReceiveRaces,
+        text: "a connection that ends in the middle of a message gives the receive back to its shared \
+               context without the context's lock, while other threads may post there",
+    },
+    Quirk {
+        id: 42,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ContextDangles,
+        text: "an acknowledgement follows its transmit context, closed or not, and a message for a \
+               receive context that is closed stops its connection; so contexts close with their \
+               scalable endpoint",
+    },
+    Quirk {
+        id: 43,
+        provider: "tcp",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 44,
+        provider: "shm",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 45,
+        provider: "sm2",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 46,
+        provider: "ofi_rxm",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 47,
+        provider: "ofi_rxd",
+        from: V1_21,
+        until: None,
+        defect: Defect::BytesNotCounted,
+        text: "a counter that is opened for bytes counts operations",
+    },
+    Quirk {
+        id: 48,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailuresMiscounted,
+        text: "reads and writes that fail are counted as sends that failed",
+    },
+    Quirk {
+        id: 49,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::FailuresUncounted,
+        text: "operations that fail because their connection ends are not counted as failures",
+    },
+    Quirk {
+        id: 50,
+        provider: "tcp",
+        from: V1_17,
+        until: None,
+        defect: Defect::PeersUncounted,
+        text: "FI_RMA_EVENT is granted, but of what peers do only writes with immediate data are counted",
+    },
+    Quirk {
+        id: 51,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -332,7 +582,7 @@ pub const QUIRKS: &[Quirk] = &[
                (collectives, sends that find no room) change the same lists",
     },
     Quirk {
-        id: 28,
+        id: 52,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -341,7 +591,7 @@ pub const QUIRKS: &[Quirk] = &[
                sets have them in one order, fi_av_set_remove moves the last to the place of the removed",
     },
     Quirk {
-        id: 29,
+        id: 53,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -351,7 +601,7 @@ pub const QUIRKS: &[Quirk] = &[
                ends",
     },
     Quirk {
-        id: 30,
+        id: 54,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -360,7 +610,7 @@ pub const QUIRKS: &[Quirk] = &[
                many values",
     },
     Quirk {
-        id: 31,
+        id: 55,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -368,7 +618,7 @@ pub const QUIRKS: &[Quirk] = &[
         text: "fi_broadcast and fi_scatter take root_addr for the place in the set",
     },
     Quirk {
-        id: 32,
+        id: 56,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -377,7 +627,7 @@ pub const QUIRKS: &[Quirk] = &[
                overlap get the same one, and the join behind the last changes memory behind its list",
     },
     Quirk {
-        id: 33,
+        id: 57,
         provider: "ofi_rxm",
         from: V1_17,
         until: None,
@@ -404,10 +654,13 @@ fn quirk_on(provider: &str, defect: Defect, running: Version) -> Option<&'static
     })
 }
 
-/// The layers of a provider that may have a defect: the outermost one matches the receives.
+/// The layers of a provider that may have a defect: the outermost one matches the receives, and counts.
 fn layers(provider: &str, defect: Defect) -> impl Iterator<Item = &str> {
     let skipped = match defect {
-        Defect::DirectedIgnored => provider.matches(';').count(),
+        Defect::DirectedIgnored
+        | Defect::FailuresUncounted
+        | Defect::LastConnectionDangles
+        | Defect::InsertFollowsGone => provider.matches(';').count(),
         _ => 0,
     };
     provider.split(';').skip(skipped)
@@ -420,7 +673,7 @@ pub(crate) fn has_segments(provider: &str) -> bool {
     quirk(provider, Defect::SegmentsDangle).is_some() && limit.ok().as_deref() != Some("0")
 }
 
-/// The longest message of a collective, in bytes, that ends as a part of it (quirk 29).
+/// The longest message of a collective, in bytes, that ends as a part of it (quirk 53).
 pub(crate) fn collective_message(provider: &str) -> usize {
     /// What rxm takes where nobody says otherwise.
     const EAGER: usize = 16384;
@@ -434,7 +687,7 @@ pub(crate) fn collective_message(provider: &str) -> usize {
     }
 }
 
-/// Whether a receive that is shorter than its message may crash (quirk 33), where that can be helped:
+/// Whether a receive that is shorter than its message may crash (quirk 57), where that can be helped:
 /// room behind it, which is not registered.
 pub(crate) fn short_receives_crash(info: &crate::Info) -> bool {
     let asked = info.caps().intersects(crate::Caps::COLLECTIVE | crate::Caps::HMEM);
@@ -445,7 +698,7 @@ pub(crate) fn short_receives_crash(info: &crate::Info) -> bool {
         && !info.domain().mr_mode().contains(crate::MrMode::LOCAL)
 }
 
-/// Whether the provider may run a thread of its own that looks for messages (quirk 27).
+/// Whether the provider may run a thread of its own that looks for messages (quirk 51).
 pub(crate) fn has_thread(info: &crate::Info) -> bool {
     let forced = std::env::var("FI_OFI_RXM_DATA_AUTO_PROGRESS").is_ok_and(|text| {
         !matches!(text.to_ascii_lowercase().as_str(), "" | "0" | "no" | "n" | "false" | "f" | "off")
@@ -457,7 +710,19 @@ pub(crate) fn has_thread(info: &crate::Info) -> bool {
 ///
 /// Measured for these; any other provider's buffers are leaked where they could not be drained.
 pub(crate) fn close_returns_memory(provider: &str) -> bool {
-    const MEASURED: &[&str] = &["tcp", "sockets", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd"];
+    const MEASURED: &[&str] =
+        // The last is the provider of this crate's own tests.
+        &["tcp", "sockets", "shm", "udp", "ofi_rxm", "ofi_rxd", "ofitest"];
+    provider.split(';').all(|layer| MEASURED.contains(&layer))
+}
+
+/// Whether the provider is known to count every successful operation once, when its entry would be
+/// written, and nothing else in its class: what batches stand on.
+///
+/// Measured for these, and read: each counts in the one place that writes the entry. Where that may be
+/// of an endpoint that has closed, the next one's counter counts it (quirk 29).
+pub(crate) fn counts_each_success(provider: &str) -> bool {
+    const MEASURED: &[&str] = &["tcp", "sockets", "shm", "udp", "ofi_rxm", "ofi_rxd"];
     provider.split(';').all(|layer| MEASURED.contains(&layer))
 }
 
@@ -479,6 +744,10 @@ mod tests {
         let hit = |p| quirk_on(p, Defect::DirectedIgnored, V2_0).map(|q| q.id);
         assert_eq!(hit("tcp"), Some(14));
         assert_eq!(hit("tcp;ofi_rxm"), None);
+        // What keeps a connection of rxm would be a message to who stands on it.
+        let dangles = |p| quirk_on(p, Defect::LastConnectionDangles, V2_0).map(|q| q.id);
+        assert_eq!(dangles("tcp;ofi_rxm"), Some(25));
+        assert_eq!(dangles("tcp;ofi_rxm;ofi_mrail"), None);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
+    poll,
     quirks::{self, Defect},
     threading::{Lock, Shared, Threading},
     wait::{self, Parkers, Source},
@@ -49,6 +50,8 @@ impl<T: Threading> Clone for RawCompletionQueue<T> {
 pub(crate) struct RawCqCore<T: Threading> {
     // Closed first: fields are dropped in order.
     fid: Owned<fid_cq, T>,
+    /// Its context, see `poll`.
+    pub(crate) number: usize,
     format: CqFormat,
     source: bool,
     wait: Wait,
@@ -206,6 +209,7 @@ impl<T: Threading> RawCompletionQueueBuilder<T> {
             RawWait::Blocking => ofi_sys::FI_WAIT_UNSPEC,
             RawWait::Fd => ofi_sys::FI_WAIT_FD,
         };
+        let number = poll::next_number();
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open, the attributes are whole, `fid` receives the queue.
         let status = unsafe {
@@ -213,7 +217,7 @@ impl<T: Threading> RawCompletionQueueBuilder<T> {
                 self.domain.0.as_ptr(),
                 attr.as_ptr(),
                 &raw mut fid,
-                std::ptr::null_mut(),
+                poll::as_context(number),
             )
         };
         let way = Needs::Property("a queue that can be waited on in this way");
@@ -230,6 +234,7 @@ impl<T: Threading> RawCompletionQueueBuilder<T> {
         }
         Ok(RawCompletionQueue(Arc::new(RawCqCore {
             fid,
+            number,
             format: self.format,
             source: info.caps().contains(Caps::SOURCE)
                 && quirks::quirk(info.provider(), Defect::SourceUnknown).is_none(),

@@ -5,12 +5,13 @@ use std::{
     fmt::Debug,
     marker::PhantomData,
     ops::DerefMut,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use crate::{
     av::{AvCore, local},
     cq::CqCore,
+    pool::{Evictor, PoolCore},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -44,10 +45,15 @@ impl<B: Send> Accepts<B> for Shared {}
 impl<B> Accepts<B> for Confined {}
 
 pub(crate) mod modes {
-    use std::sync::Arc;
+    use std::sync::{Arc, Weak};
 
     use super::{Debug, DerefMut};
-    use crate::{av::AvCore, cq::CqCore, wait::SharedSource};
+    use crate::{
+        av::AvCore,
+        cq::CqCore,
+        pool::{Evictor, PoolCore},
+        wait::SharedSource,
+    };
 
     /// What the two threadings do differently. Public in name only.
     pub trait Mode: Debug + Sized + 'static {
@@ -65,6 +71,10 @@ pub(crate) mod modes {
             Self: super::Threading;
         /// Notes a vector of shared memory, see `av::local`.
         fn remember(av: &Arc<AvCore<Self>>)
+        where
+            Self: super::Threading;
+        /// Where the slabs of a pool may be freed.
+        fn evictor(pool: Weak<PoolCore<Self>>) -> Evictor
         where
             Self: super::Threading;
     }
@@ -110,6 +120,10 @@ impl Mode for Shared {
     fn remember(av: &Arc<AvCore<Shared>>) {
         local::remember_shared(av);
     }
+
+    fn evictor(pool: Weak<PoolCore<Shared>>) -> Evictor {
+        Evictor::Anywhere(pool)
+    }
 }
 
 impl Mode for Confined {
@@ -124,6 +138,10 @@ impl Mode for Confined {
 
     fn remember(av: &Arc<AvCore<Confined>>) {
         local::remember_confined(av);
+    }
+
+    fn evictor(pool: Weak<PoolCore<Confined>>) -> Evictor {
+        Evictor::confined(pool)
     }
 }
 

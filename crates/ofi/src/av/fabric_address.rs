@@ -21,7 +21,10 @@ impl FabricAddress {
     /// `Invalid` if `bytes` cannot be of this form: another length, no text.
     pub fn new(format: AddressFormat, bytes: &[u8]) -> Result<FabricAddress> {
         if info::CheckedAddress::has_known_length(format) {
-            info::CheckedAddress::new(format, bytes)?;
+            // One behind the other where the provider has several rails; a vector knows how many.
+            let rails = info::CheckedAddress::rails_of(format, bytes);
+            info::CheckedAddress::of_rails(format, bytes, rails)
+                .or_else(|_| info::CheckedAddress::new(format, bytes).map(drop))?;
         }
         Ok(FabricAddress::from_provider(format, bytes))
     }

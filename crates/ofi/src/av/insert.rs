@@ -32,6 +32,7 @@ impl<T: Threading> AddressVector<T> {
         let width = addresses.first().map_or(0, |first| first.bytes().len());
         let uniform = addresses.len() > 1
             && !self.0.inserts_hosts()
+            && matches!(self.0.ids, Ids::None)
             && self.0.format != AddressFormat::Str
             && CheckedAddress::has_known_length(self.0.format)
             && addresses.iter().all(|address| {
@@ -55,6 +56,7 @@ impl<T: Threading> AddressVector<T> {
     /// sm2, rxd); `NotFound` if there is no such host, or what else the provider says.
     #[doc(alias = "fi_av_insertsvc")]
     pub fn insert_service(&self, node: &str, service: &str) -> Result<Address> {
+        self.without_id(SERVICE)?;
         let host = (Text::new(node, SERVICE)?, Text::new(service, SERVICE)?);
         let mut table = self.0.table.lock();
         self.sweep(&mut table);
@@ -86,6 +88,7 @@ impl<T: Threading> AddressVector<T> {
         const NAME: &str = "fi_av_insertsym";
         /// More than any fabric has, and within what a provider counts in.
         const MOST: usize = 1 << 20;
+        self.without_id(NAME)?;
         if nodes == 0 || services == 0 || services > 65536 - usize::from(service) {
             return Err(Error::invalid(
                 NAME,
@@ -216,7 +219,7 @@ impl<T: Threading> AddressVector<T> {
                 });
                 errors.insert(bytes, error);
             } else {
-                table.add(self.0.id, raw, bytes);
+                table.add(self.0.id, raw, raw, bytes);
                 // Counted below, once for each time it is in the list.
                 table.uncount(bytes);
             }
@@ -276,7 +279,7 @@ impl<T: Threading> AddressVector<T> {
                 }
                 Ok(address)
             }
-            None => Ok(table.add(self.0.id, raw, &bytes)),
+            None => Ok(table.add(self.0.id, raw, raw, &bytes)),
         }
     }
 
@@ -291,14 +294,8 @@ impl<T: Threading> AddressVector<T> {
     }
 
     /// Takes an entry out that nothing names.
-    fn discard(&self, raw: u64) {
-        let mut raw = raw;
-        // SAFETY: the vector is open, the number is one it gave out, and nobody else has it.
-        let status = unsafe { ofi_sys::fi_av_remove(self.0.fid.as_ptr(), &raw mut raw, 1, 0) };
-        if status != 0 {
-            let errno = Errno::from_raw(status);
-            report("address", &Error::from_errno(errno, "fi_av_remove"));
-        }
+    pub(super) fn discard(&self, raw: u64) {
+        self.0.take_out(raw);
     }
 }
 

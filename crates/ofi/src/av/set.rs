@@ -2,7 +2,7 @@
 //!
 //! A set names the entries of its members in the vector, so that an address which is removed there
 //! stays in the provider until no set has it (rule A2). What is in the set is kept here, too: it is
-//! what ranks are counted by, and where the provider's own arithmetic is wrong (quirk 28), members
+//! what ranks are counted by, and where the provider's own arithmetic is wrong (quirk 52), members
 //! are put in and taken out one by one.
 //!
 //! # Safety
@@ -28,7 +28,7 @@ use crate::{
 /// An ordered set of addresses of one vector: the members of a collective group to be.
 ///
 /// The order is that of insertion, and it counts: every member makes the same set, with the same
-/// addresses in the same order, and joins with it ([`Endpoint::join`](crate::Endpoint::join)). The
+/// addresses in the same order, and joins with it ([`Endpoint::join_collective`](crate::Endpoint::join_collective)). The
 /// place in it is the member's rank.
 ///
 /// See `fi_av_set(3)`.
@@ -101,7 +101,7 @@ impl<T: Threading> AvSetBuilder<T> {
             to.count = 0;
         }
         to.flags = self.flags.raw();
-        // An empty one: members go in one by one. The provider that has quirk 28 reads a range, and
+        // An empty one: members go in one by one. The provider that has quirk 52 reads a range, and
         // what the man page calls an empty one, out of an array that may be shorter.
         if quirk(core.domain.info.provider(), Defect::SetsGarbled).is_some() {
             (to.start_addr, to.end_addr, to.stride) = (1, 0, 1);
@@ -146,6 +146,7 @@ impl<T: Threading> AvSetBuilder<T> {
         let table = self.av.0.table.lock();
         self.av.own(start)?;
         self.av.own(end)?;
+        let (start, end) = (self.av.peer(start), self.av.peer(end));
         let within =
             |raw: u64| (start.raw..=end.raw).contains(&raw) && (raw - start.raw) % stride == 0;
         let known = table.known.values().map(|known| known.address);
@@ -173,6 +174,8 @@ impl<T: Threading> AvSet<T> {
         if self.contains(address) {
             return Err(Error::invalid(NAME, format!("{address:?} is in the set already")));
         }
+        // Not a receive context of it (rule A8).
+        let address = AddressVector(Arc::clone(&self.av)).peer(address);
         self.av.pin(&[address])?;
         // SAFETY: the set is open; the address is in its vector, and stays.
         let status = unsafe { ofi_sys::fi_av_set_insert(self.fid.as_ptr(), address.raw) };

@@ -159,11 +159,19 @@ impl<T: Threading> CqCore<T> {
         // module); the reader lock makes us the only completer.
         unsafe {
             let slot = Slot::<T>::from_context(context);
+            // Once it is complete the slot, and with it the lane, may be somebody else's; but for one
+            // of a batch, which stays until its failure was counted.
+            let lane = slot.lane;
+            let batched = error.is_some() && lane.as_ref().habits.batched;
             let done = slot.complete(outcome, error, false);
-            if let After::Stray = done {
+            let stray = matches!(done, After::Stray);
+            if stray {
                 self.stray.fetch_add(1, Ordering::Relaxed);
             }
             after.push(slot, done);
+            if batched && !stray {
+                lane.as_ref().failed.fetch_add(1);
+            }
         }
     }
 
@@ -404,11 +412,13 @@ impl<T: Threading> Deferred<T> {
             // SAFETY: `push_orphan` took it from a slot that only this list owns.
             let slot = unsafe { Slot::<T>::from_context(context) };
             self.orphans = slot.next.load();
-            // SAFETY: `complete` called it an orphan; it is disposed of once, here.
+            // SAFETY: `complete` called it an orphan.
+            let keeps = unsafe { slot.keeps_message() };
+            // SAFETY: as above; it is disposed of once, here.
             guarded(&mut || unsafe { slot.dispose() });
             if !limbo {
                 // SAFETY: nobody else owns it, and its body is empty.
-                unsafe { Lane::home(slot) };
+                unsafe { peek::home_orphan(slot, keeps) };
             }
             // In limbo its entry may still come: `end_limbo` brings it home. The claim that calls
             // that is made after this, see `endpoint::close`.

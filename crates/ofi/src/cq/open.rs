@@ -8,8 +8,10 @@ use std::{
 
 use super::*;
 use crate::{
-    Caps, Domain,
+    Caps, Domain, WaitSet,
+    error::Needs,
     object::refuse_fork,
+    poll,
     quirks::{Defect, quirk},
 };
 
@@ -20,6 +22,7 @@ pub struct CompletionQueueBuilder<T: Threading> {
     domain: Domain<T>,
     size: usize,
     fd: bool,
+    set: Option<WaitSet<T>>,
 }
 
 /// How entries look and how one waits for them.
@@ -35,7 +38,7 @@ pub(crate) struct Shape {
 
 impl<T: Threading> CompletionQueueBuilder<T> {
     pub(crate) fn new(domain: &Domain<T>) -> Self {
-        CompletionQueueBuilder { domain: domain.clone(), size: 0, fd: true }
+        CompletionQueueBuilder { domain: domain.clone(), size: 0, fd: true, set: None }
     }
 
     /// How many entries the queue holds. 0, the default, sizes it for one endpoint: all that its
@@ -54,11 +57,20 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         self
     }
 
+    /// Opens it in a wait set of the same fabric: it has no descriptor of its own then.
+    /// **Deprecated** by libfabric since 2.0.
+    #[doc(alias = "FI_WAIT_SET")]
+    pub fn wait_set(mut self, set: &WaitSet<T>) -> Self {
+        self.set = Some(set.clone());
+        self
+    }
+
     /// Opens the queue, in the smallest format that the domain's capabilities need.
     ///
     /// # Errors
     ///
-    /// What the provider says.
+    /// `Unsupported` where the provider's queues cannot be in a wait set (shm, sm2), `Invalid` for a set
+    /// of another fabric, what the provider says.
     #[doc(alias = "fi_cq_open")]
     pub fn open(self) -> Result<CompletionQueue<T>> {
         refuse_fork("fi_cq_open")?;
@@ -76,7 +88,8 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             0 => (info.tx().size() + info.rx().size()).clamp(64, 1 << 14),
             size => size,
         };
-        let (fid, fd) = self.open_fid(size, format)?;
+        let number = poll::next_number();
+        let (fid, fd) = self.open_fid(size, format, number)?;
         let shape = Shape {
             has_data,
             has_tag,
@@ -105,14 +118,21 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             known: T::Lock::new(Vec::new()),
             guarded: T::Word::new(0),
             backlogged: T::Word::new(0),
+            tallies: T::Lock::new(Vec::new()),
             unsolicited: Mutex::default(),
             unsolicited_lost: AtomicU64::new(0),
             swallowed: AtomicU64::new(0),
             stray: AtomicU64::new(0),
+            unasked: AtomicU64::new(0),
             parkers: Parkers::default(),
             fd_lost: AtomicBool::new(false),
+            set: self.set.as_ref().map(|set| Arc::clone(&set.0)),
         });
-        Ok(CompletionQueue(Arc::new(CqOpen { core, size, domain: Arc::clone(&self.domain.0) })))
+        if let Some(set) = &self.set {
+            set.0.enter_completions(&core);
+        }
+        let domain = Arc::clone(&self.domain.0);
+        Ok(CompletionQueue(Arc::new(CqOpen { core, size, number, domain })))
     }
 
     /// With a descriptor if that was wanted and the provider really gives one (rule W7: some open
@@ -121,9 +141,18 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         &self,
         size: usize,
         format: ofi_sys::fi_cq_format,
+        number: usize,
     ) -> Result<(Owned<fid_cq, T>, Option<RawFd>)> {
+        if let Some(set) = &self.set {
+            if !Arc::ptr_eq(&set.0.fabric, &self.domain.0.fabric) {
+                return Err(Error::invalid("fi_cq_open", "the wait set is of another fabric"));
+            }
+            let fid = self.open_as(size, format, ofi_sys::FI_WAIT_SET, number);
+            let fid = fid.map_err(|error| error.absent(Needs::Property("queues in wait sets")))?;
+            return Ok((fid, None));
+        }
         if self.fd {
-            if let Ok(fid) = self.open_as(size, format, ofi_sys::FI_WAIT_FD) {
+            if let Ok(fid) = self.open_as(size, format, ofi_sys::FI_WAIT_FD, number) {
                 let mut fd: RawFd = -1;
                 // SAFETY: the queue is open and was opened with FI_WAIT_FD, so the command writes
                 // one int.
@@ -135,7 +164,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 }
             }
         }
-        Ok((self.open_as(size, format, ofi_sys::FI_WAIT_NONE)?, None))
+        Ok((self.open_as(size, format, ofi_sys::FI_WAIT_NONE, number)?, None))
     }
 
     fn open_as(
@@ -143,12 +172,16 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         size: usize,
         format: ofi_sys::fi_cq_format,
         wait: ofi_sys::fi_wait_obj,
+        number: usize,
     ) -> Result<Owned<fid_cq, T>> {
         // SAFETY: a plain C structure.
         let mut attr = unsafe { Roomy::<ofi_sys::fi_cq_attr>::zeroed() };
         attr.as_mut().size = size;
         attr.as_mut().format = format;
         attr.as_mut().wait_obj = wait;
+        if let Some(set) = &self.set {
+            attr.as_mut().wait_set = set.0.as_ptr();
+        }
         let mut fid = std::ptr::null_mut();
         // SAFETY: the domain is open; the attributes are whole and not NULL (NULL crashes some
         // providers, fault 15); `fid` receives the queue.
@@ -157,7 +190,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 self.domain.0.as_ptr(),
                 attr.as_ptr(),
                 &raw mut fid,
-                std::ptr::null_mut(),
+                poll::as_context(number),
             )
         };
         check(i64::from(status), "fi_cq_open")?;
@@ -195,12 +228,15 @@ impl CqCore<Shared> {
             }),
             lanes: Lock::new(Vec::new()),
             backlogged: Word::new(0),
+            tallies: Lock::new(Vec::new()),
             unsolicited: Mutex::default(),
             unsolicited_lost: AtomicU64::new(0),
             swallowed: AtomicU64::new(0),
             stray: AtomicU64::new(0),
+            unasked: AtomicU64::new(0),
             fd_lost: AtomicBool::new(false),
             parkers: Parkers::default(),
+            set: None,
         })
     }
 }

@@ -5,20 +5,23 @@
 //!    bound has passed.
 //! 3. If operations remain and the provider is known to crash now, endpoint, domain and buffers are
 //!    leaked and counted. Leaking is safe.
-//! 4. `fi_close`, once, with both queues' readers held off.
+//! 4. Regions that are bound to it are closed; then `fi_close`, once, with both queues' readers held
+//!    off.
 //! 5. Where a close is known to give memory back, what remained ends as `Closed` with its buffer;
 //!    its slots stay in limbo until the queues were seen empty, because every provider goes on
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
 
 use std::{
-    sync::Arc,
+    ptr::NonNull,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use super::Core;
+use super::{Core, parents::Wards};
 use crate::{
     Error, Result,
     av::local,
+    counter,
     cq::{Deferred, LimboClaim},
     object::{count_leaked_operations, forked, report},
     op::{
@@ -31,7 +34,7 @@ use crate::{
 };
 
 /// How long a drop waits for operations to end.
-const DROP_BOUND: Duration = Duration::from_millis(50);
+pub(super) const DROP_BOUND: Duration = Duration::from_millis(50);
 
 impl<T: Threading> Core<T> {
     /// See the module. Called once; `Drop` does nothing after it.
@@ -43,6 +46,7 @@ impl<T: Threading> Core<T> {
             self.fid.leak();
             return Err(Error::new(crate::ErrorKind::Forked, "fi_close"));
         }
+        let aliases = self.aliases.close(timeout);
         let one_queue = Arc::ptr_eq(&self.transmit, &self.receive);
         let queues = [&*self.transmit.core, &*self.receive.core];
         let queues = &queues[..if one_queue { 1 } else { 2 }];
@@ -50,40 +54,64 @@ impl<T: Threading> Core<T> {
         for queue in queues {
             queue.detach(self.lane);
         }
+        for tally in &self.tallies {
+            self.transmit.core.detach_tally(tally);
+        }
         let closed = Error::closed("endpoint");
         let mut after = Deferred::new();
         self.lane().fail_backlog(&closed, &mut after);
         after.run();
 
         let left = self.drain(queues, timeout);
-        let provider = self.info.provider();
+        let provider = self.provider();
+        if !aliases {
+            return Err(self.leak(left));
+        }
+        if self.parents.keep_open(provider) || left > 0 && self.parents.keep_alias() {
+            self.pass_on();
+            return Ok(());
+        }
         let crashes = || {
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
+                || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
         if left > 0 && crashes() {
             return Err(self.leak(left));
         }
-        // Groups close before their endpoint (rule C8), unless something of theirs is under way.
-        self.close_idle_groups();
+        if !self.leave_groups() {
+            return Err(self.leak(left));
+        }
         self.close_fid(queues, &closed, left)?;
-        self.close_groups(left);
-        if left == 0 || quirks::close_returns_memory(provider) {
-            queues.iter().for_each(|queue| queue.forget(self.lane));
+        self.close_collectives(left);
+        for lane in self.lanes() {
+            queues.iter().for_each(|queue| queue.forget(lane));
+            if let Some(av) = &self.av {
+                av.detach(lane);
+            }
+            // SAFETY: the fid is closed, nothing is posted, and `is_closed` keeps us from coming here
+            // or touching the lane again; nor does a tally, which was closed.
+            unsafe { Lane::retire(lane) };
         }
-        if let Some(av) = &self.av {
-            av.detach(self.lane);
-        }
-        // SAFETY: the fid is closed, nothing is posted, and `is_closed` keeps us from coming here
-        // or touching the lane again.
-        unsafe { Lane::retire(self.lane) };
         Ok(())
+    }
+
+    /// The lane of its operations, and those of its batches.
+    fn lanes(&self) -> Vec<NonNull<Lane<T>>> {
+        let batches = self.tallies.iter().map(|tally| tally.lane_ptr());
+        std::iter::once(self.lane).chain(batches).collect()
+    }
+
+    /// Operations that have not ended, those of batches too.
+    fn in_flight(&self) -> usize {
+        let batches: usize = self.tallies.iter().map(|tally| tally.in_flight()).sum();
+        self.lane().in_flight() + batches
     }
 
     /// Cancels receives and drives the queues. Returns how many operations are left.
     fn drain(&self, queues: &[&crate::cq::CqCore<T>], timeout: Duration) -> usize {
         let lane = self.lane();
-        if lane.in_flight() == 0 {
+        if self.in_flight() == 0 {
             return 0;
         }
         for slot in lane.slots() {
@@ -98,8 +126,12 @@ impl<T: Threading> Core<T> {
         }
         let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
         let deadline = Instant::now().checked_add(timeout);
-        wait::park_until(&sources, &mut |_| lane.in_flight() == 0, deadline);
-        lane.in_flight()
+        // The end of a batch comes without an event.
+        let restless = if self.tallies.is_empty() { 0 } else { 1 };
+        self.transmit.core.backlogged.fetch_add(restless);
+        wait::park_until(&sources, &mut |_| self.in_flight() == 0, deadline);
+        self.transmit.core.backlogged.fetch_add(restless.wrapping_neg());
+        self.in_flight()
     }
 
     fn close_fid(
@@ -121,9 +153,13 @@ impl<T: Threading> Core<T> {
         if !self.hang_up() {
             return Err(self.leak(left));
         }
+        // Before the endpoint (rule L3). Their memory is held by whoever has them.
+        if self.bound.close_all().is_err() {
+            return Err(self.leak(left));
+        }
         let mut after = Deferred::new();
         let mut taken = Vec::new();
-        let mut limbo = false;
+        let mut limbo = Vec::new();
         let result = {
             // Before the queues' readers: nobody who has one of those waits for this one.
             let mut events = self.connection.as_ref().map(|c| (c, c.eq.core.hold()));
@@ -132,13 +168,22 @@ impl<T: Threading> Core<T> {
             let mut ordered: Vec<_> = queues.iter().collect();
             ordered.sort_by_key(|queue| std::ptr::from_ref(**queue) as usize);
             let mut readers: Vec<_> = ordered.iter().map(|queue| queue.hold()).collect();
-            lane.shut();
+            for lane in self.lanes() {
+                // SAFETY: none is retired yet.
+                unsafe { lane.as_ref() }.shut();
+            }
+            for tally in &self.tallies {
+                // SAFETY: both readers are held off.
+                unsafe { tally.sweep() };
+            }
+            // Those of the tallies too: nobody reads them after the sweep.
+            let _counters = counter::hold(self.parents.counters.iter().map(|counter| &**counter));
             if self.minds_unexpected() {
                 let receives = |queue: &&&_| std::ptr::eq(**queue, &raw const *self.receive.core);
                 let at = ordered.iter().position(receives).expect("one of them");
                 self.take_unexpected(&mut readers[at], &mut taken);
             }
-            if quirks::quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
+            if quirks::quirk(self.provider(), Defect::TrywaitAfterClose).is_some() {
                 queues.iter().for_each(|queue| queue.lose_fd());
             }
             let result = match name {
@@ -147,9 +192,14 @@ impl<T: Threading> Core<T> {
                     Err(Error::closed("fi_close").detail("its name could not be taken back"))
                 }),
             };
-            if result.is_ok() && quirks::close_returns_memory(self.info.provider()) {
-                // SAFETY: closed with 0 on such a provider, both readers are held off.
-                limbo = unsafe { lane.end_in_limbo(closed, &mut after) };
+            if result.is_ok() && quirks::close_returns_memory(self.provider()) {
+                for lane in self.lanes() {
+                    // SAFETY: closed with 0 on such a provider, both readers are held off; no lane is
+                    // retired yet.
+                    if unsafe { lane.as_ref().end_in_limbo(closed, &mut after) } {
+                        limbo.push(lane);
+                    }
+                }
             }
             if let (Ok(()), Some((connection, reader))) = (&result, &mut events) {
                 // No event of this endpoint is left for whatever comes to its address next.
@@ -164,13 +214,20 @@ impl<T: Threading> Core<T> {
         if result.is_err() {
             return Err(self.leak(left));
         }
-        if limbo {
-            // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
-            let claim = Arc::new(unsafe { LimboClaim::new(self.lane) });
-            for queue in queues {
-                queue.hold().claim(Arc::clone(&claim));
+        let clean = left == 0 || quirks::close_returns_memory(self.provider());
+        self.tallies.iter().for_each(|tally| tally.close(clean));
+        if !limbo.is_empty() {
+            for lane in limbo {
+                // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
+                let claim = Arc::new(unsafe { LimboClaim::new(lane) });
+                if quirks::quirk(self.provider(), Defect::EntriesComeLate).is_some() {
+                    // There is no telling when: the slots stay for good.
+                    std::mem::forget(Arc::clone(&claim));
+                }
+                for queue in queues {
+                    queue.hold().claim(Arc::clone(&claim));
+                }
             }
-            drop(claim);
             // Mostly they are empty by now.
             for queue in queues {
                 queue.progress();
@@ -182,10 +239,41 @@ impl<T: Threading> Core<T> {
         Ok(())
     }
 
+    /// Leaves the endpoint, open as it is, to the shared contexts that it stands on: they close it
+    /// once they are closed. What is in flight goes on until then.
+    fn pass_on(&mut self) {
+        self.lane().shut();
+        let parents = std::mem::take(&mut self.parents);
+        parents.adopt(Core {
+            lane: self.lane,
+            vector: self.vector,
+            limits: self.limits.clone(),
+            validity: OnceLock::new(),
+            fid: self.fid.pass_on(),
+            transmit: Arc::clone(&self.transmit),
+            receive: Arc::clone(&self.receive),
+            av: self.av.clone(),
+            domain: Arc::clone(&self.domain),
+            joins: self.joins.take(),
+            bound: Arc::clone(&self.bound),
+            connection: self.connection.take(),
+            parents: Box::new(parents.let_go()),
+            aliases: Box::new(Wards::new()),
+            tallies: std::mem::take(&mut self.tallies),
+            info: self.info.clone(),
+        });
+        // `parents` may be the last to hold the contexts, which close then, and it with them.
+    }
+
     /// Leaves the endpoint open for good: closing it would crash, or failed.
     #[cold]
-    fn leak(&self, left: usize) -> Error {
-        self.lane().shut();
+    pub(super) fn leak(&self, left: usize) -> Error {
+        for lane in self.lanes() {
+            // SAFETY: a lane is retired only after the close, which is not done.
+            unsafe { lane.as_ref() }.shut();
+        }
+        self.tallies.iter().for_each(|tally| tally.close(false));
+        std::mem::forget(self.tallies.clone());
         self.fid.leak();
         self.domain.leak();
         count_leaked_operations(left);
@@ -193,7 +281,8 @@ impl<T: Threading> Core<T> {
         std::mem::forget(Arc::clone(&self.transmit));
         std::mem::forget(Arc::clone(&self.receive));
         std::mem::forget(self.av.clone());
-        std::mem::forget(self.counters.clone());
+        std::mem::forget(self.parents.clone());
+        self.leak_groups();
         std::mem::forget(
             self.connection.as_ref().map(|c| (Arc::clone(&c.eq), Arc::clone(&c.link))),
         );
@@ -204,7 +293,7 @@ impl<T: Threading> Core<T> {
         let error = Error::closed("fi_close").detail(format!(
             "{left} operations were still in flight, and closing then is not safe on {}; the \
              endpoint and their buffers are leaked",
-            self.info.provider()
+            self.provider()
         ));
         report("endpoint", &error);
         error

@@ -25,7 +25,7 @@ impl<T: Threading> Core<T> {
     #[must_use]
     pub(super) fn hang_up(&self) -> bool {
         let concerned = self.info.endpoint_type() == EndpointType::Rdm
-            && quirk(self.info.provider(), Defect::ListenerDangles).is_some();
+            && quirk(self.provider(), Defect::ListenerDangles).is_some();
         let address = match concerned.then(|| self.name()) {
             Some(Ok(name)) => name.socket_addr(),
             _ => None,

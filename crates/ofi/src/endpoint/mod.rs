@@ -17,28 +17,52 @@ use crate::{
     Address, EndpointType, Error, FabricAddress, Info, Result,
     av::AvCore,
     cm::Connection,
-    counter::CounterCore,
     cq::CqOpen,
     domain::DomainCore,
     error::check,
-    group::Joins,
+    mr::BoundRegions,
     object::{CloseError, Owned},
-    op::{Data, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane},
+    op::{
+        Batch, Batched, Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide,
+        lane::{Habits, Lane},
+        peek,
+        tally::Tally,
+    },
     threading::{Shared, Threading},
 };
 
+mod alias;
 mod builder;
 mod close;
+mod contexts;
+mod control;
 mod counters;
+mod efa;
 mod hangup;
+pub(crate) mod join;
+mod multicast;
+mod offload;
 mod options;
+mod parents;
 mod raw;
 mod remote;
+mod scalable;
+mod shared;
 mod unexpected;
 
 pub use builder::EndpointBuilder;
+pub use contexts::{ReceiveContext, TransmitContext};
+use join::Joins;
+pub use join::{Join, JoinError, Joinable};
+pub use multicast::{Destination, MulticastGroup};
+pub use offload::{Offload, OffloadReport};
 pub use options::HmemP2p;
+use parents::{Parents, Wards};
 pub use raw::{RawEndpoint, RawEndpointBuilder};
+pub use scalable::{ScalableEndpoint, ScalableEndpointBuilder, Scaled};
+pub use shared::{SharedReceive, SharedTransmit};
+
+use multicast::sealed::Route;
 
 /// The kind of an endpoint: the first type parameter. Sealed.
 #[doc(alias = "fi_ep_type")]
@@ -112,13 +136,19 @@ pub(crate) struct Core<T: Threading> {
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
     pub(crate) av: Option<Arc<AvCore<T>>>,
-    /// Of an endpoint without connections that has an event queue.
+    /// Of the classes whose operations are posted in batches.
+    pub(crate) tallies: Box<[Arc<Tally<T>>]>,
+    domain: Arc<DomainCore<T>>,
+    /// Of an endpoint that has an event queue for them.
     pub(crate) joins: Option<Box<Joins<T>>>,
-    /// Bound to it, so open for as long as it is.
-    counters: Box<[Arc<CounterCore<T>>]>,
-    pub(crate) domain: Arc<DomainCore<T>>,
+    /// Closed before it is.
+    bound: Arc<BoundRegions<T>>,
     /// Of a connected endpoint, or one that connects.
     pub(crate) connection: Option<Connection<T>>,
+    /// Closed after it.
+    parents: Box<Parents<T>>,
+    /// Closed before it.
+    aliases: Box<Wards<T>>,
     pub(crate) info: Info,
 }
 
@@ -130,6 +160,13 @@ unsafe impl Sync for Core<Shared> {}
 
 /// A capability of our own, in a bit that libfabric's do not use: untagged receives can be directed.
 pub(crate) const DIRECTED_MSG: u64 = 1;
+
+/// Three more, which every endpoint has but those that are made for batches of the class: operations
+/// that are followed one by one.
+pub(crate) const SINGLE_SENDS: u64 = 1 << 7;
+pub(crate) const SINGLE_WRITES: u64 = 1 << 14;
+pub(crate) const SINGLE_READS: u64 = 1 << 15;
+pub(crate) const SINGLE: u64 = SINGLE_SENDS | SINGLE_WRITES | SINGLE_READS;
 
 /// What the endpoint was granted: looked at before each post.
 #[derive(Clone, Debug)]
@@ -143,8 +180,18 @@ pub(crate) struct Limits {
     pub(crate) data_bytes: usize,
     /// Bits of a tag that the provider matches.
     pub(crate) tag_bits: u64,
+    /// Room that the provider needs before each message (FI_MSG_PREFIX, rule B10).
+    pub(crate) prefix: u32,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
+    /// Only what asks for an entry has one (FI_SELECTIVE_COMPLETION).
+    pub(crate) selective: bool,
+    /// What operations of such an endpoint mean that do not say it themselves: a flag, or 0.
+    pub(crate) level: u64,
+    /// Every buffer on a device must (FI_MR_HMEM, rule M12).
+    pub(crate) device_registration: bool,
+    /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
+    pub(crate) keys: u8,
 }
 
 impl Limits {
@@ -161,17 +208,90 @@ impl Limits {
     }
 }
 
+/// What a core is made of: the object, open and enabled, and what it was bound to.
+struct Parts<T: Threading> {
+    fid: Owned<fid_ep, T>,
+    info: Info,
+    limits: Limits,
+    transmit: Arc<CqOpen<T>>,
+    receive: Arc<CqOpen<T>>,
+    av: Option<Arc<AvCore<T>>>,
+    domain: Arc<DomainCore<T>>,
+    joins: Option<Box<Joins<T>>>,
+    parents: Parents<T>,
+    /// Of its batches.
+    tallies: Vec<Arc<Tally<T>>>,
+    habits: Habits,
+}
+
 impl<T: Threading> Core<T> {
+    /// Gives an object its lane, which its queues and its vector know from here on.
+    fn new(parts: Parts<T>) -> Core<T> {
+        let Parts { fid, info, limits, transmit, receive, av, domain, joins, parents, .. } = parts;
+        let (sends, receives) = (Arc::clone(&transmit.core), Arc::clone(&receive.core));
+        let lane = Lane::new(fid.as_nonnull(), sends, receives, parts.habits);
+        transmit.core.attach(lane);
+        if !Arc::ptr_eq(&transmit, &receive) {
+            receive.core.attach(lane);
+        }
+        if let Some(av) = &av {
+            av.attach(lane);
+        }
+        for tally in &parts.tallies {
+            transmit.core.attach_tally(tally);
+            if let Some(av) = &av {
+                av.attach(tally.lane_ptr());
+            }
+        }
+        Core {
+            lane,
+            vector: av.as_ref().map_or(0, |av| av.id),
+            limits,
+            validity: OnceLock::new(),
+            fid,
+            transmit,
+            receive,
+            av,
+            tallies: parts.tallies.into(),
+            domain,
+            joins,
+            bound: BoundRegions::new(),
+            connection: None,
+            parents: Box::new(parents),
+            aliases: Box::new(Wards::new()),
+            info,
+        }
+    }
+
     #[inline]
     pub(crate) fn lane(&self) -> &Lane<T> {
         // SAFETY: the core retires the lane in its own `Drop`.
         unsafe { self.lane.as_ref() }
     }
 
+    /// Its provider. The info of a connection request does not always say it.
+    pub(crate) fn provider(&self) -> &str {
+        self.domain.info.provider()
+    }
+
     /// What tells its domain from others.
     #[inline]
     pub(crate) fn domain(&self) -> *const () {
         Arc::as_ptr(&self.domain).cast()
+    }
+
+    pub(crate) fn domain_core(&self) -> &Arc<DomainCore<T>> {
+        &self.domain
+    }
+
+    /// What tells regions that are bound to it from others.
+    #[inline]
+    pub(crate) fn scope(&self) -> *const () {
+        Arc::as_ptr(&self.bound).cast()
+    }
+
+    pub(crate) fn bound(&self) -> &Arc<BoundRegions<T>> {
+        &self.bound
     }
 
     /// Whether an address is in this endpoint's vector.
@@ -184,14 +304,7 @@ impl<T: Threading> Core<T> {
 
 impl<T: Threading> Core<T> {
     pub(crate) fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
-        let verb = RecvVerb {
-            from: ofi_sys::FI_ADDR_UNSPEC,
-            tag: 0,
-            ignore: 0,
-            tagged: Wide::No,
-            directed: Wide::No,
-        };
-        RecvOp::new(self, verb, buffer, None)
+        RecvOp::new(self, RecvVerb::ANY, buffer, None)
     }
 
     pub(crate) fn name(&self) -> Result<FabricAddress> {
@@ -213,6 +326,15 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     #[doc(alias = "fi_recvmsg")]
     pub fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
         self.core.recv(buffer)
+    }
+
+    /// A look whether a tagged message has arrived that no receive waits for, to be awaited or waited
+    /// for; with [`claim`](PeekOp::claim) it is kept for the caller.
+    ///
+    /// Needs `FI_TAGGED`.
+    #[doc(alias = "fi_trecvmsg")]
+    pub fn peek(&self) -> PeekOp<'_, T> {
+        peek::peek(&self.core)
     }
 
     /// The endpoint's own address, for peers to insert.
@@ -253,7 +375,18 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     /// Operations that have not ended yet. Walks them: for tests and diagnosis.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.core.lane().in_flight()
+        let batches: usize = self.core.tallies.iter().map(|tally| tally.in_flight()).sum();
+        self.core.lane().in_flight() + batches
+    }
+
+    /// A batch of operations of one kind, with nothing in it yet: its first post says of which.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the endpoint was not made for batches of these
+    /// ([`EndpointBuilder::batches`]).
+    pub fn batch<V: Batched, B>(&self) -> Result<Batch<V, B, T>> {
+        self.core.batch()
     }
 
     /// Closes the endpoint: refuses posts, cancels every receive, drives the completion queues
@@ -278,12 +411,21 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
 }
 
 impl<K: Connectionless, T: Threading> Endpoint<K, T> {
-    /// A message to a peer of the endpoint's address vector. Inert until posted or awaited.
+    /// A message to a peer of the endpoint's address vector, or to all of a [`MulticastGroup`] that
+    /// the endpoint has joined. Inert until posted or awaited.
     #[doc(alias = "fi_send")]
     #[doc(alias = "fi_sendv")]
     #[doc(alias = "fi_sendmsg")]
-    pub fn send<B>(&self, buffer: B, to: Address) -> SendOp<'_, B, T> {
-        SendOp::new(&self.core, SendVerb::to(to.raw()), buffer, Some(to))
+    #[doc(alias = "FI_MULTICAST")]
+    pub fn send<'a, B>(&'a self, buffer: B, to: impl Destination<'a, T>) -> SendOp<'a, B, T> {
+        let Route { raw, flags, to, fault } =
+            to.route(Arc::as_ptr(&self.core).cast(), self.core.vector);
+        let verb = SendVerb { flags, ..SendVerb::to(raw) };
+        let mut operation = SendOp::new(&self.core, verb, buffer, Some(to));
+        if let Some(fault) = fault {
+            operation.fault(fault);
+        }
+        operation
     }
 }
 

@@ -6,7 +6,7 @@ use ofi_sys::fid_ep;
 
 use super::{Endpoint, EndpointBuilder, Kind};
 use crate::{
-    Errno, Error, Result, Version,
+    CompletionLevel, Errno, Error, Result, Version,
     error::{Needs, check},
     quirks::{self, Defect},
     threading::Threading,
@@ -59,7 +59,7 @@ impl HmemP2p {
 
 /// An option: libfabric's number, its C name, the version that brought it.
 #[derive(Clone, Copy, Debug)]
-struct Name {
+pub(super) struct Name {
     number: c_int,
     text: &'static str,
     since: Version,
@@ -67,16 +67,18 @@ struct Name {
 
 macro_rules! names {
     ($($name:ident = $c:ident, $major:literal $minor:literal;)*) => {$(
-        const $name: Name = Name {
-            number: ofi_sys::$c,
-            text: stringify!($c),
-            since: Version::new($major, $minor),
-        };
+        pub(super) const $name: $crate::endpoint::options::Name =
+            $crate::endpoint::options::Name::new(
+                ofi_sys::$c,
+                stringify!($c),
+                $crate::Version::new($major, $minor),
+            );
     )*};
 }
+pub(super) use names;
 
 // Left out: FI_OPT_BUFFERED_* (not in libfabric 2), FI_OPT_*_BUF_SIZE, FI_OPT_TX_SIZE and
-// FI_OPT_RX_SIZE (no type is defined for them), and what single providers define.
+// FI_OPT_RX_SIZE (no type is defined for them). What single providers define: see `efa`.
 names! {
     MIN_MULTI_RECV = FI_OPT_MIN_MULTI_RECV, 1 0;
     CM_DATA_SIZE = FI_OPT_CM_DATA_SIZE, 1 0;
@@ -95,6 +97,10 @@ names! {
 }
 
 impl Name {
+    pub(super) const fn new(number: c_int, text: &'static str, since: Version) -> Name {
+        Name { number, text, since }
+    }
+
     /// Numbers that the running library does not know yet are not passed to it: it may have used
     /// them otherwise.
     fn known(self, attempted: &'static str) -> Result<()> {
@@ -107,7 +113,7 @@ impl Name {
 
 /// A value as C takes it: always eight bytes of room, `length` of them meant.
 #[derive(Clone, Copy, Debug)]
-struct Value {
+pub(super) struct Value {
     bytes: [u8; 8],
     length: usize,
 }
@@ -119,7 +125,7 @@ impl Value {
         value
     }
 
-    fn size(value: usize) -> Value {
+    pub(super) fn size(value: usize) -> Value {
         Value::new(&value.to_ne_bytes())
     }
 
@@ -127,19 +133,23 @@ impl Value {
         Value::new(&value.to_ne_bytes())
     }
 
-    fn bool(value: bool) -> Value {
+    pub(super) fn bool(value: bool) -> Value {
         Value::new(&[u8::from(value)])
     }
 }
 
 /// The options of an endpoint in the making.
 #[derive(Debug, Default)]
-pub(crate) struct Options(Vec<(Name, Value)>);
+pub(crate) struct Options {
+    set: Vec<(Name, Value)>,
+    /// What completions mean, set by a command of its own.
+    pub(super) level: Option<CompletionLevel>,
+}
 
 impl Options {
-    fn set(&mut self, name: Name, value: Value) {
-        self.0.retain(|(other, _)| other.number != name.number);
-        self.0.push((name, value));
+    pub(super) fn set(&mut self, name: Name, value: Value) {
+        self.set.retain(|(other, _)| other.number != name.number);
+        self.set.push((name, value));
     }
 
     /// Sets them, at the time that the provider takes them: `enabled` says which it is.
@@ -148,7 +158,7 @@ impl Options {
         if enabled != quirks::quirk(provider, Defect::OptionBeforeEnable).is_some() {
             return Ok(());
         }
-        for (name, value) in &self.0 {
+        for (name, value) in &self.set {
             name.known(NAME)?;
             // SAFETY: the endpoint is open and in the hands of its builder alone (rule L8); the
             // value has the type of this option, with room behind it.
@@ -162,7 +172,7 @@ impl Options {
                 )
             };
             check(i64::from(status), NAME).map_err(|error| match error.errno() {
-                Some(Errno::ENOPROTOOPT | Errno::ENOSYS) => Error::unsupported(
+                Some(Errno::ENOPROTOOPT | Errno::ENOSYS | Errno::EOPNOTSUPP) => Error::unsupported(
                     NAME,
                     Needs::Property("a provider with this endpoint option"),
                 )
@@ -175,7 +185,7 @@ impl Options {
 }
 
 /// What an enabled endpoint says, or `None` if its provider does not have the option.
-fn read(ep: *mut fid_ep, name: Name, length: usize) -> Result<Option<[u8; 8]>> {
+pub(super) fn read(ep: *mut fid_ep, name: Name, length: usize) -> Result<Option<[u8; 8]>> {
     const NAME: &str = "fi_getopt";
     name.known(NAME)?;
     let mut bytes = [0_u64; 2];
@@ -199,12 +209,16 @@ fn read(ep: *mut fid_ep, name: Name, length: usize) -> Result<Option<[u8; 8]>> {
     }
 }
 
-fn read_size(ep: *mut fid_ep, name: Name) -> Result<Option<usize>> {
+pub(super) fn read_size(ep: *mut fid_ep, name: Name) -> Result<Option<usize>> {
     Ok(read(ep, name, size_of::<usize>())?.map(|bytes| {
         let mut size = [0; size_of::<usize>()];
         size.copy_from_slice(&bytes[..size_of::<usize>()]);
         usize::from_ne_bytes(size)
     }))
+}
+
+pub(super) fn read_bool(ep: *mut fid_ep, name: Name) -> Result<Option<bool>> {
+    Ok(read(ep, name, size_of::<bool>())?.map(|bytes| bytes[0] != 0))
 }
 
 fn read_int(ep: *mut fid_ep, name: Name) -> Result<Option<c_int>> {
@@ -342,7 +356,7 @@ mod tests {
         options.set(MIN_MULTI_RECV, Value::size(1));
         options.set(MAX_MSG_SIZE, Value::size(2));
         options.set(MIN_MULTI_RECV, Value::size(3));
-        let numbers: Vec<_> = options.0.iter().map(|(name, _)| name.number).collect();
+        let numbers: Vec<_> = options.set.iter().map(|(name, _)| name.number).collect();
         assert_eq!(numbers, [MAX_MSG_SIZE.number, MIN_MULTI_RECV.number]);
     }
 

@@ -4,7 +4,12 @@ use std::{ffi::c_void, fmt, sync::Arc};
 
 use ofi_sys::{FI_ADDR_UNSPEC, fid_ep};
 
-use super::{builder::Setup, counters::Counters, options::Options, own_name};
+use super::{
+    builder::{Opened, Setup},
+    counters::Counters,
+    options::Options,
+    own_name,
+};
 use crate::{
     AddressVector, BindFlags, Caps, Counter, Domain, EndpointType, Error, FabricAddress, Info,
     RawCompletionQueue, Result,
@@ -142,7 +147,7 @@ impl<T: Threading> RawEndpointBuilder<T> {
         } else {
             vec![(transmit.0.raw(), ofi_sys::FI_TRANSMIT), (receive.0.raw(), ofi_sys::FI_RECV)]
         };
-        let (fid, info) = Setup {
+        let Opened { fid, info, .. } = Setup {
             domain: &self.domain,
             info: &self.info,
             kind,

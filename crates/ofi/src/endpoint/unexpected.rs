@@ -22,7 +22,7 @@ const MOST: usize = 1 << 16;
 impl<T: Threading> Core<T> {
     /// Whether messages that wait for a receive have to go before the endpoint does.
     pub(super) fn minds_unexpected(&self) -> bool {
-        quirk(self.info.provider(), Defect::CloseWithMessages).is_some()
+        quirk(self.provider(), Defect::CloseWithMessages).is_some()
     }
 
     /// Takes in all messages that wait. `reader` is that of the receives' queue; what reading it
@@ -30,7 +30,7 @@ impl<T: Threading> Core<T> {
     #[cold]
     pub(super) fn take_unexpected(&self, reader: &mut Reader<T>, after: &mut Vec<Deferred<T>>) {
         let queue = &self.receive.core;
-        let Some(overflow) = self.lane().overflow else { return };
+        let Some(overflow) = self.lane().habits.overflow else { return };
         let room = overflow.segment();
         let mut read = || {
             let mut batch = Deferred::new();

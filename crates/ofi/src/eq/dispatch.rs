@@ -37,6 +37,15 @@ pub(crate) struct Reader {
     pub(super) fatal: Option<Error>,
 }
 
+/// The context of the next join. From 1: a provider's own events may have a context of NULL. As wide as
+/// a pointer: a program that begins 2^32 joins where pointers are so narrow meets an event of the first.
+static NEXT_JOIN: AtomicUsize = AtomicUsize::new(1);
+
+/// Whether a join was begun with this context, here or on another queue.
+fn is_join(context: *mut c_void) -> bool {
+    (1..NEXT_JOIN.load(Ordering::Relaxed)).contains(&context.addr())
+}
+
 /// What one read came to.
 enum Read {
     Nothing,
@@ -67,22 +76,19 @@ impl Reader {
         debug_assert!(!link, "two open objects at one address");
     }
 
-    /// Enters a join that is about to begin. Returns its context.
-    pub(crate) fn begin_join(&mut self, joining: Arc<Joining>) -> usize {
-        // From 1: a provider's own events may have a context of NULL. As wide as a pointer: a program
-        // that begins 2^32 joins where pointers are so narrow meets an event of the first.
-        static NEXT: AtomicUsize = AtomicUsize::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    /// Enters a join that is about to begin.
+    pub(crate) fn begin_join(&mut self) -> Arc<Joining> {
+        let joining = Arc::new(Joining::new(NEXT_JOIN.fetch_add(1, Ordering::Relaxed)));
         if let Some(error) = &self.fatal {
             joining.broken(error.clone(), &mut Vec::new());
         }
-        self.joins.insert(number, joining);
-        number
+        self.joins.insert(joining.number, Arc::clone(&joining));
+        joining
     }
 
     /// Strikes a join off: nobody waits for its event, or none will come.
-    pub(crate) fn end_join(&mut self, number: usize) {
-        self.joins.remove(&number);
+    pub(crate) fn end_join(&mut self, joining: &Joining) {
+        self.joins.remove(&joining.number);
     }
 
     fn make_room(&mut self, data: usize) {
@@ -182,7 +188,11 @@ impl<T: Threading> EqCore<T> {
             // SAFETY: as above; a join's event has a context where others have their info.
             let context = unsafe { (*reader.buffer.as_ptr().cast::<fi_eq_entry>()).context };
             if let Some(joining) = reader.joins.remove(&context.addr()) {
-                return joining.end(None, woken);
+                return joining.end(failed_join(reader, length), woken);
+            }
+            if is_join(context) {
+                // Of a group that is closed.
+                return;
             }
         }
         // SAFETY: within the buffer: it starts behind the header, and ends before the buffer does.
@@ -262,8 +272,10 @@ impl<T: Threading> EqCore<T> {
             self.fail(reader, Some(error), woken);
             return Read::Nothing;
         }
-        if let Some(joining) = reader.joins.remove(&entry.context.addr()) {
-            joining.end(Some(error), woken);
+        if is_join(entry.context) {
+            if let Some(joining) = reader.joins.remove(&entry.context.addr()) {
+                joining.end(Some(error), woken);
+            }
             return Read::Event;
         }
         // The fid may be NULL, or of something that is closed.
@@ -326,6 +338,18 @@ impl<T: Threading> EqCore<T> {
     }
 }
 
+/// The failure that an event about a join tells of. udp makes no error event of it: it is longer than
+/// others, and has the errno with the wrong sign (quirk 30).
+fn failed_join(reader: &Reader, length: usize) -> Option<Error> {
+    if length < size_of::<fi_eq_err_entry>() {
+        return None;
+    }
+    // SAFETY: the buffer was all initialised, is as aligned as any event and longer than this.
+    let errno = unsafe { (*reader.buffer.as_ptr().cast::<fi_eq_err_entry>()).err };
+    let errno = Errno::from_raw(errno.wrapping_abs());
+    (errno.raw() != 0).then(|| Error::from_errno(errno, "fi_join").posted())
+}
+
 /// Takes over the info of a connection request, and its handle out of it: a copy of the info must
 /// not carry the handle, which can be used once (rules C1, D5).
 ///
@@ -340,4 +364,24 @@ unsafe fn arrival(info: *mut ofi_sys::fi_info, data: Vec<u8>) -> Option<Arrival>
         (Info::from_raw(entry), handle)
     };
     Some(Arrival { info, handle: Handle(NonNull::new(handle)?), data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_join_is_told_by_its_length() {
+        let mut reader = Reader::new();
+        let length = size_of::<fi_eq_err_entry>();
+        assert!(failed_join(&reader, length).is_none());
+        // SAFETY: the buffer is longer than the entry, and as aligned.
+        unsafe {
+            (*reader.buffer.as_mut_ptr().cast::<fi_eq_err_entry>()).err = -ofi_sys::FI_ENODEV
+        };
+        let error = failed_join(&reader, length).unwrap();
+        assert_eq!(error.errno(), Some(Errno::ENODEV));
+        // What is behind a shorter event is none of its.
+        assert!(failed_join(&reader, size_of::<ofi_sys::fi_eq_entry>()).is_none());
+    }
 }

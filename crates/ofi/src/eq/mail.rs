@@ -215,9 +215,12 @@ impl Door {
     }
 }
 
-/// What became of a join.
-#[derive(Default)]
-pub(crate) struct Joining(Mutex<JoinState>);
+/// What became of joining a group.
+pub(crate) struct Joining {
+    /// The context that it was begun with: a number that no other has.
+    pub(super) number: usize,
+    state: Mutex<JoinState>,
+}
 
 #[derive(Default)]
 struct JoinState {
@@ -231,9 +234,18 @@ struct JoinState {
 }
 
 impl Joining {
+    pub(super) fn new(number: usize) -> Joining {
+        Joining { number, state: Mutex::default() }
+    }
+
+    /// What the join's event is known by.
+    pub(crate) fn context(&self) -> *mut std::ffi::c_void {
+        std::ptr::without_provenance_mut(self.number)
+    }
+
     /// FI_JOIN_COMPLETE, or an error in its place.
     pub(super) fn end(&self, error: Option<Error>, woken: &mut Vec<Waker>) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.over = true;
         state.error = error;
         state.wakers.take(woken);
@@ -241,25 +253,25 @@ impl Joining {
 
     /// The queue is beyond use: the provider may still be at it.
     pub(super) fn broken(&self, error: Error, woken: &mut Vec<Waker>) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.broken.get_or_insert(error);
         state.wakers.take(woken);
     }
 
     /// Whether the provider is done with it.
     pub(crate) fn is_over(&self) -> bool {
-        lock(&self.0).over
+        lock(&self.state).over
     }
 
     /// Whether there is something to be told.
     pub(crate) fn has_answer(&self) -> bool {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         state.over || state.broken.is_some()
     }
 
     /// How it ended; an error of its own is told once.
     pub(crate) fn answer(&self) -> Option<Result<(), Error>> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.over {
             return Some(state.error.take().map_or(Ok(()), Err));
         }
@@ -268,11 +280,11 @@ impl Joining {
 
     /// Leaves a waker that its end calls.
     pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {
-        lock(&self.0).wakers.set(key, waker);
+        lock(&self.state).wakers.set(key, waker);
     }
 
     pub(crate) fn deregister(&self, key: &mut Option<u64>) {
-        lock(&self.0).wakers.remove(key);
+        lock(&self.state).wakers.remove(key);
     }
 }
 
@@ -335,6 +347,17 @@ mod tests {
             panic!("no refusal");
         };
         assert_eq!(*refused.error.kind(), ErrorKind::Peer);
+    }
+
+    #[test]
+    fn a_join_is_over_with_its_event_and_not_with_the_queue() {
+        let (joining, mut woken) = (Joining::new(1), Vec::new());
+        assert!(!joining.has_answer() && joining.answer().is_none());
+        joining.broken(Error::closed("x"), &mut woken);
+        assert!(joining.has_answer() && !joining.is_over());
+        assert!(joining.answer().is_some_and(|answer| answer.is_err()));
+        joining.end(None, &mut woken);
+        assert!(joining.is_over() && joining.answer().is_some_and(|answer| answer.is_ok()));
     }
 
     #[test]

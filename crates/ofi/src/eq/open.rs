@@ -3,7 +3,7 @@
 use std::{os::fd::RawFd, time::Duration};
 
 use super::*;
-use crate::{Fabric, abi::Roomy, attr::Progress, object::refuse_fork};
+use crate::{Fabric, WaitSet, abi::Roomy, attr::Progress, error::Needs, object::refuse_fork};
 
 /// What an event queue is opened with. [`open`](Self::open) opens it.
 #[must_use = "a builder does nothing until `open`"]
@@ -11,12 +11,12 @@ pub struct EventQueueBuilder<T: Threading> {
     fabric: Fabric,
     size: usize,
     fd: bool,
-    threading: PhantomData<T>,
+    set: Option<WaitSet<T>>,
 }
 
 impl<T: Threading> EventQueueBuilder<T> {
     pub(crate) fn new(fabric: &Fabric) -> Self {
-        EventQueueBuilder { fabric: fabric.clone(), size: 0, fd: true, threading: PhantomData }
+        EventQueueBuilder { fabric: fabric.clone(), size: 0, fd: true, set: None }
     }
 
     /// How many events the queue holds at least; 0, the default, leaves it to the provider.
@@ -30,6 +30,14 @@ impl<T: Threading> EventQueueBuilder<T> {
     #[doc(alias = "FI_WAIT_NONE")]
     pub fn wait_fd(mut self, wanted: bool) -> Self {
         self.fd = wanted;
+        self
+    }
+
+    /// Opens it in a wait set of the same fabric: it has no descriptor of its own then.
+    /// **Deprecated** by libfabric since 2.0.
+    #[doc(alias = "FI_WAIT_SET")]
+    pub fn wait_set(mut self, set: &WaitSet<T>) -> Self {
+        self.set = Some(set.clone());
         self
     }
 
@@ -57,12 +65,24 @@ impl<T: Threading> EventQueueBuilder<T> {
             unsolicited: Mutex::default(),
             unsolicited_lost: AtomicU64::new(0),
             parkers: Parkers::default(),
+            _set: self.set.as_ref().map(|set| Arc::clone(&set.0)),
         });
+        if let Some(set) = &self.set {
+            set.0.enter_events(&core);
+        }
         Ok(EventQueue(Arc::new(EqOpen { core, parked: Mutex::default() })))
     }
 
     /// With a descriptor if that was wanted and the provider really gives one.
     fn open_fid(&self) -> Result<(Owned<fid_eq, T>, Option<RawFd>)> {
+        if let Some(set) = &self.set {
+            if !Arc::ptr_eq(&set.0.fabric, &self.fabric.0) {
+                return Err(Error::invalid("fi_eq_open", "the wait set is of another fabric"));
+            }
+            let fid = self.open_as(ofi_sys::FI_WAIT_SET);
+            let fid = fid.map_err(|error| error.absent(Needs::Property("queues in wait sets")))?;
+            return Ok((fid, None));
+        }
         if self.fd {
             if let Ok(fid) = self.open_as(ofi_sys::FI_WAIT_FD) {
                 let mut fd: RawFd = -1;
@@ -84,6 +104,9 @@ impl<T: Threading> EventQueueBuilder<T> {
         let mut attr = unsafe { Roomy::<ofi_sys::fi_eq_attr>::zeroed() };
         attr.as_mut().size = self.size;
         attr.as_mut().wait_obj = wait;
+        if let Some(set) = &self.set {
+            attr.as_mut().wait_set = set.0.as_ptr();
+        }
         let mut fid = std::ptr::null_mut();
         // SAFETY: the fabric is open; the attributes are whole and not NULL (NULL crashes some
         // providers, fault 15); `fid` receives the queue.

@@ -47,6 +47,31 @@ impl CheckedAddress {
         Ok(CheckedAddress { format, bytes: bytes.into() })
     }
 
+    /// Checks addresses of one form that stand behind each other: one for each of so many rails.
+    pub(crate) fn of_rails(format: AddressFormat, bytes: &[u8], rails: usize) -> Result<()> {
+        let each = bytes.len().checked_div(rails).filter(|each| *each > 0);
+        match each.filter(|each| each * rails == bytes.len() && format != AddressFormat::Str) {
+            Some(each) => bytes
+                .chunks(each)
+                .try_for_each(|bytes| CheckedAddress::new(format, bytes).map(drop)),
+            None => Err(Error::invalid(
+                "transport address",
+                format!("{} bytes are no {format} for each of {rails} rails", bytes.len()),
+            )),
+        }
+    }
+
+    /// How many rails such bytes may be the addresses of: 1, unless the form has one length and they
+    /// have a multiple of it.
+    pub(crate) fn rails_of(format: AddressFormat, bytes: &[u8]) -> usize {
+        let each = match format {
+            AddressFormat::SockaddrIn => LENGTH_IN,
+            AddressFormat::SockaddrIn6 => LENGTH_IN6,
+            _ => return 1,
+        };
+        (bytes.len() / each).max(1)
+    }
+
     pub(crate) fn from_socket_addr(address: SocketAddr) -> CheckedAddress {
         let (format, bytes) = encode(address);
         CheckedAddress { format, bytes: bytes.into() }
@@ -174,6 +199,24 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_rails_are_checked_one_by_one() {
+        let form = AddressFormat::SockaddrIn;
+        let (_, one) = encode(SocketAddr::from(([127, 0, 0, 1], 7)));
+        let two = [one.clone(), one.clone()].concat();
+        assert_eq!(
+            (CheckedAddress::rails_of(form, &one), CheckedAddress::rails_of(form, &two)),
+            (1, 2)
+        );
+        assert!(CheckedAddress::of_rails(form, &two, 2).is_ok());
+        for (bytes, rails) in [(&two, 1), (&two, 3), (&one, 2), (&two, 0), (&two, usize::MAX)] {
+            assert!(CheckedAddress::of_rails(form, bytes, rails).is_err());
+        }
+        let odd = [one, vec![0; 16]].concat();
+        assert!(CheckedAddress::of_rails(form, &odd, 2).is_err());
+        assert!(CheckedAddress::of_rails(AddressFormat::Str, b"abcd", 2).is_err());
+    }
 
     #[test]
     fn ip_addresses_survive_the_round_trip() {

@@ -257,6 +257,14 @@ impl<'a> DomainAttr<'a> {
         // `FI_AV_AUTH_KEY` in place of a length is no length that `bytes` takes.
         unsafe { bytes((*self.attr).auth_key, (*self.attr).auth_key_size) }
     }
+
+    /// Whether its authorization keys are those of its address vectors (1.20).
+    #[doc(alias = "FI_AV_AUTH_KEY")]
+    #[must_use]
+    pub fn auth_keys_in_vectors(&self) -> bool {
+        // SAFETY: alive by `new`'s contract where it is not null; in 1.17's layout.
+        !self.attr.is_null() && unsafe { (*self.attr).auth_key_size } == ofi_sys::FI_AV_AUTH_KEY
+    }
 }
 
 view! {

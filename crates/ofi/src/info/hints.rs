@@ -118,8 +118,16 @@ pub(crate) const SERVED_MODES: Mode =
     Mode::CONTEXT.union(Mode::CONTEXT2).union(Mode::ASYNC_IOV).union(Mode::RX_CQ_DATA);
 
 /// The memory registration modes that this crate serves (rule D7).
-pub(crate) const SERVED_MR_MODES: MrMode =
-    MrMode::LOCAL.union(MrMode::VIRT_ADDR).union(MrMode::ALLOCATED).union(MrMode::PROV_KEY);
+pub(crate) const SERVED_MR_MODES: MrMode = MrMode::LOCAL
+    .union(MrMode::VIRT_ADDR)
+    .union(MrMode::ALLOCATED)
+    .union(MrMode::PROV_KEY)
+    .union(MrMode::RAW)
+    .union(MrMode::ENDPOINT)
+    .union(MrMode::RMA_EVENT)
+    .union(MrMode::MMU_NOTIFY)
+    .union(MrMode::HMEM)
+    .union(MrMode::COLLECTIVE);
 
 impl Hints {
     /// Hints that ask for messages and nothing else.
@@ -180,6 +188,16 @@ impl Hints {
     pub fn mode(mut self, mode: Mode) -> Hints {
         self.mode = mode;
         self.set(Field::DomainMode, mode)
+    }
+
+    /// The application leaves room for the provider's header before every message: what it sends and
+    /// receives is [`Prefixed`](crate::Prefixed), wherever the provider takes that up
+    /// ([`Endpoint::prefix_size`](crate::Endpoint::prefix_size)). The datagrams of EFA and verbs insist on
+    /// it.
+    #[doc(alias = "FI_MSG_PREFIX")]
+    pub fn message_prefix(self) -> Hints {
+        let mode = self.mode | Mode::MSG_PREFIX;
+        self.mode(mode)
     }
 
     /// The memory registration modes that the application can cope with.
@@ -352,8 +370,17 @@ impl Hints {
     }
 
     /// The authorization key of the domain. It is copied; the copy is not erased.
-    pub fn domain_auth_key(self, key: &[u8]) -> Hints {
+    pub fn domain_auth_key(mut self, key: &[u8]) -> Hints {
+        self.fields.remove(&Field::DomainAuthKeySize);
         self.key(Key::Domain, key)
+    }
+
+    /// The domain's authorization keys are those that its address vectors hold (1.20), in place of one
+    /// key of its own: see [`AddressVector::insert_auth_key`](crate::AddressVector::insert_auth_key).
+    #[doc(alias = "FI_AV_AUTH_KEY")]
+    pub fn auth_keys_in_vectors(mut self) -> Hints {
+        self.keys.remove(&Key::Domain);
+        self.domain_auth_key_size(ofi_sys::FI_AV_AUTH_KEY)
     }
 
     /// Asks for an older version of libfabric's interface than the newest that both sides know.

@@ -198,6 +198,7 @@ fields! {
     pub mr_cnt(usize) => MrCnt = domain_attr.mr_cnt;
     /// The traffic class of the domain's endpoints.
     pub domain_traffic_class(TrafficClass) => DomainTrafficClass = domain_attr.tclass;
+    pub(super) domain_auth_key_size(usize) => DomainAuthKeySize = domain_attr.auth_key_size, since (1, 20);
     /// How many authorization keys one endpoint must be able to hold (1.20).
     pub max_ep_auth_key(usize) => MaxEpAuthKey = domain_attr.max_ep_auth_key, since (1, 20);
     /// The largest peer group number (2.0).

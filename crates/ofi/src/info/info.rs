@@ -122,6 +122,16 @@ impl Info {
         AddressFormat::from_raw(unsafe { (*self.as_ptr()).addr_format })
     }
 
+    /// Of how many providers' addresses one of this provider's consists: mrail puts those of its rails
+    /// behind each other, and reads as many from any that it is given.
+    pub(crate) fn rails(&self) -> usize {
+        match self.provider().ends_with(";ofi_mrail") {
+            // The address that goes with a key on a rail, and that key.
+            true => (self.domain().mr_key_size() / 16).max(1),
+            false => 1,
+        }
+    }
+
     /// This side's address, in the [`address_format`](Self::address_format).
     #[must_use]
     pub fn src_addr(&self) -> Option<&[u8]> {

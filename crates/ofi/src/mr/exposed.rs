@@ -5,23 +5,27 @@
 //! region: it stays with the domain until that is closed, and with it every endpoint through which
 //! something could still arrive.
 
-use std::{ffi::c_void, fmt, ops::RangeBounds, ptr::NonNull, sync::Arc};
-
-use ofi_sys::fid_mr;
-
-use super::{NAME, RemoteRegion, remote::Parts, with_key};
-use crate::{
-    Access, Buf, BufMut, Domain, Error, Memory, MrMode, Result, Segments,
-    abi::Roomy,
-    domain::DomainCore,
-    error::Needs,
-    memory::part,
-    object::{CloseError, Owned, refuse_fork},
-    threading::{Lock, Shared, Threading},
+use std::{
+    fmt,
+    ops::RangeBounds,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-/// What peers do.
-const REMOTE: Access = Access::REMOTE_READ.union(Access::REMOTE_WRITE);
+use libc::iovec;
+use ofi_sys::fid_mr;
+
+use super::{
+    Descriptor, RegionBuilder, RegionSlice, RemoteRegion, register::Registration, remote::Parts,
+};
+use crate::{
+    Access, Domain, Error, Memory, MrMode, Result,
+    memory::part,
+    object::CloseError,
+    threading::{Lock, Shared, Threading},
+};
 
 /// A region of [`Memory`] that peers may access, as its [`Access`] says.
 ///
@@ -30,58 +34,52 @@ const REMOTE: Access = Access::REMOTE_READ.union(Access::REMOTE_WRITE);
 ///
 /// Dropping it ends the registration: new accesses fail. Those that have begun may go on, so the
 /// domain keeps the memory until it is closed ([`Domain::parked_bytes`]), unless
-/// [`reclaim`](Self::reclaim) says that there are none.
+/// [`reclaim`](Self::reclaim) says that there are none. Where the domain has `FI_MR_ENDPOINT` the
+/// registration ends with its endpoint, if that comes first.
 ///
 /// See `fi_mr(3)`.
 #[doc(alias = "fid_mr")]
-pub struct ExposedRegion<T: Threading = Shared>(Arc<Exposed<T>>);
+pub struct ExposedRegion<T: Threading = Shared>(pub(super) Arc<Exposed<T>>);
 
-struct Exposed<T: Threading> {
-    fid: Owned<fid_mr, T>,
-    memory: Memory,
-    start: usize,
-    len: usize,
-    desc: *mut c_void,
-    key: u64,
-    requested: Option<u64>,
-    access: Access,
-    domain: Arc<DomainCore<T>>,
+pub(super) struct Exposed<T: Threading> {
+    pub(super) registration: Registration<T>,
+    /// What peers may do.
+    pub(super) rights: Access,
+    /// At least one.
+    pub(super) pieces: Vec<Piece>,
+    /// The region that this is a part of: it must not be closed before.
+    pub(super) base: Option<Arc<Exposed<T>>>,
+    pub(super) ended: AtomicBool,
 }
 
-// SAFETY: nothing in it is changed but the fid, which may be closed on any thread under `Shared`
-// (rule W10); the descriptor is the provider's and only passed on.
-unsafe impl Send for Exposed<Shared> {}
-// SAFETY: as above.
-unsafe impl Sync for Exposed<Shared> {}
+/// Some bytes of a memory.
+pub(super) struct Piece {
+    pub(super) memory: Memory,
+    pub(super) start: usize,
+    pub(super) len: usize,
+}
 
-/// What a region is opened with. [`open`](Self::open) opens it.
-#[must_use = "a builder does nothing until `open`"]
-pub struct RegionBuilder<'a, T: Threading> {
-    domain: &'a Domain<T>,
-    memory: &'a Memory,
-    start: usize,
-    len: usize,
-    access: Access,
-    fault: Option<Error>,
+impl Piece {
+    pub(super) fn all(memory: &Memory) -> Piece {
+        Piece { memory: memory.clone(), start: 0, len: memory.len() }
+    }
+
+    pub(super) fn raw(&self) -> iovec {
+        // Within the memory; without an address, nobody looks there.
+        let start = self.memory.as_ptr().wrapping_add(self.start);
+        iovec { iov_base: start.cast(), iov_len: self.len }
+    }
+
+    /// Its address for peers that count from the owner's (rule M6).
+    fn virtual_address(&self) -> u64 {
+        match &self.memory.place().dmabuf {
+            Some(dmabuf) => dmabuf.base.addr() as u64 + dmabuf.offset + self.start as u64,
+            None => self.raw().iov_base.addr() as u64,
+        }
+    }
 }
 
 impl<T: Threading> Domain<T> {
-    /// Exposes memory to peers. Any number of regions, with different rights and of different domains,
-    /// may stand on the same memory or parts of it.
-    ///
-    /// Without further words it can be read by peers and used by operations of one's own.
-    #[doc(alias = "fi_mr_regattr")]
-    pub fn expose<'a>(&'a self, memory: &'a Memory) -> RegionBuilder<'a, T> {
-        RegionBuilder {
-            domain: self,
-            memory,
-            start: 0,
-            len: memory.len(),
-            access: super::LOCAL | Access::REMOTE_READ,
-            fault: None,
-        }
-    }
-
     /// Bytes of memory that regions exposed which are gone, and that peers may still reach. Freed
     /// when the domain closes.
     #[must_use]
@@ -90,89 +88,25 @@ impl<T: Threading> Domain<T> {
     }
 }
 
-impl<'a, T: Threading> RegionBuilder<'a, T> {
-    /// What may be done with it: `SEND`, `RECV`, `READ`, `WRITE` here, `REMOTE_READ`, `REMOTE_WRITE`
-    /// by peers. Only what is named.
-    pub fn access(mut self, access: Access) -> Self {
-        self.access = access;
-        self
-    }
-
-    /// Only these bytes of the memory; peers count from the first of them.
-    pub fn range(mut self, range: impl RangeBounds<usize>) -> Self {
-        match self.memory.range(range) {
-            Ok((start, len)) => (self.start, self.len) = (start, len),
-            Err(error) => self.fault = Some(error),
-        }
-        self
-    }
-
-    /// Registers the memory.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` for no byte, no right, or bytes that are not in the memory; `Unsupported` where the
-    /// provider registers nothing, or the domain was opened without `FI_RMA`; what the provider says.
-    pub fn open(self) -> Result<ExposedRegion<T>> {
-        refuse_fork(NAME)?;
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        let domain = &self.domain.0;
-        if self.len == 0 || self.access.is_empty() {
-            return Err(Error::invalid(NAME, "no byte, or no use of it, was named"));
-        }
-        let remote = self.access & REMOTE;
-        let caps = domain.info.caps().raw();
-        if !remote.is_empty() && caps & (ofi_sys::FI_RMA | ofi_sys::FI_ATOMIC) == 0 {
-            return Err(Error::unsupported(NAME, Needs::Capability("FI_RMA"))
-                .hint("ask for the capability in the hints"));
-        }
-        // SAFETY: the range is within the memory.
-        let base = unsafe { self.memory.as_ptr().add(self.start) };
-        let piece = libc::iovec { iov_base: base.cast(), iov_len: self.len };
-        // SAFETY: a plain C structure.
-        let mut attr = unsafe { Roomy::<ofi_sys::fi_mr_attr>::zeroed() };
-        attr.as_mut().mem.mr_iov = &raw const piece;
-        attr.as_mut().iov_count = 1;
-        attr.as_mut().access = self.access.raw();
-        let (fid, requested) = with_key(domain, |key, fid| {
-            attr.as_mut().requested_key = key;
-            // SAFETY: the domain is open; the attributes are whole, and what they point to lives
-            // during the call; the memory is kept by the region, below; `fid` receives the region.
-            unsafe { ofi_sys::fi_mr_regattr(domain.as_ptr(), attr.as_ptr(), 0, fid) }
-        })?;
-        // SAFETY: the region is open.
-        let (desc, key) =
-            unsafe { (ofi_sys::fi_mr_desc(fid.as_ptr()), ofi_sys::fi_mr_key(fid.as_ptr())) };
-        Ok(ExposedRegion(Arc::new(Exposed {
-            fid,
-            memory: self.memory.clone(),
-            start: self.start,
-            len: self.len,
-            desc,
-            key,
-            requested,
-            access: self.access,
-            domain: Arc::clone(domain),
-        })))
-    }
-}
-
 impl<T: Threading> ExposedRegion<T> {
-    /// What a peer needs to access it.
+    /// What a peer needs to access it; the first piece, of a region of several.
     #[doc(alias = "fi_mr_key")]
+    #[doc(alias = "fi_mr_raw_attr")]
     #[must_use]
     pub fn remote(&self) -> RemoteRegion {
-        let region = &*self.0;
-        // Rule M6.
-        let virt = region.domain.info.domain().mr_mode().contains(MrMode::VIRT_ADDR);
-        RemoteRegion::new(Parts {
-            base: if virt { region.base().as_ptr() as usize as u64 } else { 0 },
-            len: region.len as u64,
-            key: region.key,
-            rights: region.access & REMOTE,
-        })
+        self.0.remote(&self.0.pieces[0], 0)
+    }
+
+    /// The same of each piece, in their order.
+    #[must_use]
+    pub fn remote_pieces(&self) -> Vec<RemoteRegion> {
+        let mut before = 0;
+        let remote = |piece: &Piece| {
+            let remote = self.0.remote(piece, before);
+            before += piece.len as u64;
+            remote
+        };
+        self.0.pieces.iter().map(remote).collect()
     }
 
     /// Some of its bytes, for operations of one's own.
@@ -181,14 +115,20 @@ impl<T: Threading> ExposedRegion<T> {
     ///
     /// `Invalid` if they are not within the region.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<RegionSlice<T>> {
-        let (start, len) = part(self.0.len, range)?;
+        let (start, len) = part(self.0.len(), range)?;
         Ok(RegionSlice { region: Arc::clone(&self.0), start, len })
     }
 
-    /// Its length in bytes.
+    /// A region of some of its bytes, with a key and rights of its own, which need not be among this
+    /// one's. It shares what the device keeps of this one, and keeps it open. Needs libfabric 2.0.
+    pub fn part<'a>(&self, range: impl RangeBounds<usize>) -> RegionBuilder<'a, T> {
+        RegionBuilder::within(&self.0, range)
+    }
+
+    /// Its length in bytes, all pieces together.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len
+        self.0.len()
     }
 
     /// Never: there is no region without bytes.
@@ -200,21 +140,65 @@ impl<T: Threading> ExposedRegion<T> {
     /// What it was registered for.
     #[must_use]
     pub fn access(&self) -> Access {
-        self.0.access
+        self.0.registration.access
     }
 
-    /// The memory that it is of.
+    /// The key that the domain knows it by. `None` where it is longer than 64 bits, or the region is
+    /// for nobody else and has none.
+    #[doc(alias = "fi_mr_key")]
+    #[must_use]
+    pub fn key(&self) -> Option<u64> {
+        self.0.registration.short_key()
+    }
+
+    /// What is known of its descriptor.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor<'_> {
+        self.0.registration.descriptor(self.0.len())
+    }
+
+    /// The memory that it is of; the first one, of a region of several pieces.
     #[must_use]
     pub fn memory(&self) -> &Memory {
-        &self.0.memory
+        &self.0.pieces[0].memory
+    }
+
+    /// Tells the device that the pages behind some of its bytes have changed, and are all there.
+    /// Needed where the domain has `FI_MR_MMU_NOTIFY`; many providers have no such call.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the bytes are not within the region; [`Busy`](crate::ErrorKind::Busy) under
+    /// `FI_MR_MMU_NOTIFY` while slices or parts of the region are in use, because the region cannot be
+    /// used meanwhile (rule M11); `Unsupported`; what the provider says.
+    #[doc(alias = "fi_mr_refresh")]
+    pub fn refresh(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
+        let (start, len) = part(self.0.len(), range)?;
+        let exclusive = self.0.registration.domain.mr_mode.contains(MrMode::MMU_NOTIFY);
+        if exclusive && Arc::get_mut(&mut self.0).is_none() {
+            return Err(Error::busy().detail("slices or parts of the region are in use"));
+        }
+        if self.0.pieces[0].memory.place().dmabuf.is_some() {
+            return Err(Error::invalid("fi_mr_refresh", "a dmabuf has no addresses to name"));
+        }
+        let raw = |(piece, start, len): (&Piece, usize, usize)| iovec {
+            iov_base: piece.memory.as_ptr().wrapping_add(start).cast(),
+            iov_len: len,
+        };
+        let pieces: Vec<iovec> = self.0.within(start, len).map(raw).collect();
+        if pieces.is_empty() {
+            // To the provider, none means all.
+            return Ok(());
+        }
+        self.0.registration.refresh(&pieces)
     }
 
     /// Ends the registration. The memory stays with the domain, see there.
     ///
     /// # Errors
     ///
-    /// Gives the handle back if slices of it are in use; what the provider says: then the memory is
-    /// kept for good.
+    /// Gives the handle back if slices or parts of it are in use; what the provider says: then the
+    /// memory is kept for good.
     #[doc(alias = "fi_close")]
     pub fn close(self) -> Result<(), CloseError<ExposedRegion<T>>> {
         CloseError::close(self.0, ExposedRegion, |region| region.end(true))
@@ -234,36 +218,66 @@ impl<T: Threading> ExposedRegion<T> {
         CloseError::close(self.0, ExposedRegion, |region| region.end(false))
     }
 
-    /// The C object, for calls that this crate does not wrap.
+    /// The C object, for calls that this crate does not wrap. Closed already if the region was bound
+    /// to an endpoint that has closed.
     #[must_use]
     pub fn as_raw(&self) -> *mut fid_mr {
-        self.0.fid.as_ptr()
+        self.0.registration.as_ptr()
     }
 }
 
 impl<T: Threading> Exposed<T> {
-    fn base(&self) -> NonNull<u8> {
-        // SAFETY: the range is within the memory, which is not null.
-        unsafe { NonNull::new_unchecked(self.memory.as_ptr().add(self.start)) }
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.len).sum()
+    }
+
+    /// The pieces of memory that have these bytes: each with where they begin in it, and how many.
+    pub(super) fn within(
+        &self,
+        start: usize,
+        len: usize,
+    ) -> impl Iterator<Item = (&Piece, usize, usize)> {
+        let (mut skip, mut left) = (start, len);
+        self.pieces.iter().filter_map(move |piece| {
+            let before = skip.min(piece.len);
+            skip -= before;
+            let now = left.min(piece.len - before);
+            left -= now;
+            (now > 0).then_some((piece, piece.start + before, now))
+        })
+    }
+
+    /// What a peer needs for a piece that so many bytes of the region are before.
+    fn remote(&self, piece: &Piece, before: u64) -> RemoteRegion {
+        let registration = &self.registration;
+        let virt = registration.domain.mr_mode.contains(MrMode::VIRT_ADDR);
+        RemoteRegion::new(Parts {
+            // Rule M6.
+            base: if virt { piece.virtual_address() } else { before },
+            len: piece.len as u64,
+            key: registration.key,
+            rights: self.rights,
+            raw: registration.raw.clone(),
+        })
     }
 
     /// Closes the registration; the memory stays with the domain if peers could reach it.
     fn end(&self, park: bool) -> Result<()> {
-        if self.fid.is_closed() {
+        if self.ended.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let result = self.fid.close();
+        let result = self.registration.close();
         if result.is_err() {
             // The device may know it still.
-            std::mem::forget(self.memory.clone());
-        } else if park && !(self.access & REMOTE).is_empty() {
-            let mut parked = self.domain.parked.lock();
-            if !parked.iter().any(|memory| memory.is(&self.memory)) {
-                parked.push(self.memory.clone());
+            self.pieces.iter().for_each(|piece| std::mem::forget(piece.memory.clone()));
+            std::mem::forget(self.base.clone());
+        } else if park && !self.rights.is_empty() {
+            let mut parked = self.registration.domain.parked.lock();
+            for piece in &self.pieces {
+                if !parked.iter().any(|memory| memory.is(&piece.memory)) {
+                    parked.push(piece.memory.clone());
+                }
             }
-        }
-        if let (Ok(()), Some(key)) = (&result, self.requested) {
-            self.domain.keys.lock().release(key);
         }
         result
     }
@@ -276,121 +290,12 @@ impl<T: Threading> Drop for Exposed<T> {
     }
 }
 
-/// Some bytes of an [`ExposedRegion`], as an operation's buffer: sent from, received into, read and
-/// written. Keeps the region open.
-///
-/// Contents are the memory's: [`copy_to`](Self::copy_to) and [`copy_from`](Self::copy_from), or
-/// through [`ExposedRegion::memory`].
-pub struct RegionSlice<T: Threading = Shared> {
-    region: Arc<Exposed<T>>,
-    start: usize,
-    len: usize,
-}
-
-impl<T: Threading> RegionSlice<T> {
-    /// Its length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no byte in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Some of its bytes.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` if they are not within the slice.
-    pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<RegionSlice<T>> {
-        let (start, len) = part(self.len, range)?;
-        Ok(RegionSlice { region: Arc::clone(&self.region), start: self.start + start, len })
-    }
-
-    /// Copies its first bytes out.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` if it has not so many.
-    pub fn copy_to(&self, into: &mut [u8]) -> Result<()> {
-        part(self.len, ..into.len())?;
-        self.region.memory.read(self.region.start + self.start, into)
-    }
-
-    /// Copies bytes to its beginning.
-    ///
-    /// # Errors
-    ///
-    /// `Invalid` if they do not fit.
-    pub fn copy_from(&self, from: &[u8]) -> Result<()> {
-        part(self.len, ..from.len())?;
-        self.region.memory.write(self.region.start + self.start, from)
-    }
-
-    fn list(&self, list: &mut Segments) {
-        list.share();
-        // SAFETY: the slice is within the region.
-        let start = unsafe { self.region.base().as_ptr().add(self.start) };
-        // Rule M15.
-        if self.region.access.contains(list.access()) {
-            let domain = Arc::as_ptr(&self.region.domain).cast();
-            list.push_region(start, self.len, self.region.desc, domain);
-        } else {
-            list.push(start, self.len);
-        }
-    }
-}
-
-impl<T: Threading> Clone for RegionSlice<T> {
-    fn clone(&self) -> Self {
-        RegionSlice { region: Arc::clone(&self.region), start: self.start, len: self.len }
-    }
-}
-
-// SAFETY: the memory is initialised and stays where it is while the region's handle lives, and nobody
-// ever has a reference to it. The descriptor is that of an open region.
-unsafe impl<T: Threading> Buf for RegionSlice<T> {
-    #[inline]
-    fn segments(&self, list: &mut Segments) {
-        self.list(list);
-    }
-}
-
-// SAFETY: as for `Buf`.
-unsafe impl<T: Threading> BufMut for RegionSlice<T> {
-    #[inline]
-    fn segments_mut(&mut self, list: &mut Segments) {
-        self.list(list);
-    }
-}
-
 impl<T: Threading> fmt::Debug for ExposedRegion<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExposedRegion")
-            .field("len", &self.0.len)
-            .field("access", &self.0.access)
-            .field("key", &self.0.key)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T: Threading> fmt::Debug for RegionSlice<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegionSlice")
-            .field("start", &self.start)
-            .field("len", &self.len)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T: Threading> fmt::Debug for RegionBuilder<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegionBuilder")
-            .field("len", &self.len)
-            .field("access", &self.access)
+            .field("len", &self.len())
+            .field("access", &self.access())
+            .field("key", &self.key())
             .finish_non_exhaustive()
     }
 }

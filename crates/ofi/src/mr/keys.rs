@@ -34,7 +34,17 @@ impl Keys {
         None
     }
 
-    pub(super) fn release(&mut self, key: u64) {
+    /// Whether a key has the size of this domain's.
+    pub(super) fn fits(&self, key: u64) -> bool {
+        key <= self.last
+    }
+
+    /// Takes this very key, if it is free.
+    pub(super) fn claim(&mut self, key: u64) -> bool {
+        self.used.insert(key)
+    }
+
+    pub(crate) fn release(&mut self, key: u64) {
         self.used.remove(&key);
     }
 }
@@ -52,6 +62,19 @@ mod tests {
         keys.release(77);
         assert_eq!(keys.take(), Some(77));
         assert_eq!(keys.take(), None);
+    }
+
+    // rule: M7
+    #[test]
+    fn a_claimed_key_is_nobody_elses() {
+        let mut keys = Keys::new(1);
+        assert!(keys.claim(2) && !keys.claim(2));
+        assert_eq!((keys.take(), keys.take()), (Some(1), Some(3)));
+        assert!(!keys.claim(3));
+        keys.release(2);
+        assert!(keys.claim(2));
+        assert!(keys.fits(255) && !keys.fits(256));
+        assert!(!Keys::new(8).fits(u64::MAX));
     }
 
     // rule: M7

@@ -1,6 +1,6 @@
 //! What a peer knows of a region: where, how long, by which key, with which rights.
 
-use std::ops::RangeBounds;
+use std::{ops::RangeBounds, sync::Arc};
 
 use super::NAME;
 use crate::{Access, Error, Result, memory::part};
@@ -10,18 +10,36 @@ use crate::{Access, Error, Result, memory::part};
 ///
 /// Nothing in it can be trusted, and nothing needs to be: a wrong key or address fails at the owner,
 /// or changes nothing there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// Where the owner's domain has `FI_MR_RAW` its key is longer than 64 bits, and has to be mapped
+/// before it is used: [`Domain::map`](crate::Domain::map), which takes every region.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Vec<u8>", into = "Vec<u8>"))]
 pub struct RemoteRegion(Parts);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Parts {
     /// The address of its first byte: the owner's, or 0 (rule M6).
     pub(super) base: u64,
     pub(super) len: u64,
+    /// `FI_KEY_NOTAVAIL` where there is a raw one.
     pub(super) key: u64,
     pub(super) rights: Access,
+    pub(super) raw: Option<RawKey>,
+}
+
+/// A key in the provider's own form (rule M8).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RawKey {
+    /// What goes with it when it is mapped.
+    pub(super) base: u64,
+    pub(super) key: Arc<[u8]>,
+}
+
+impl RawKey {
+    /// Bytes of the longest one that is taken.
+    pub(super) const MOST: usize = 4096;
 }
 
 /// Some bytes of a [`RemoteRegion`]: what is read, or written to.
@@ -29,12 +47,27 @@ pub(super) struct Parts {
 pub struct RemoteSlice {
     pub(crate) addr: u64,
     pub(crate) len: usize,
+    /// As `kind` says.
     pub(crate) key: u64,
     pub(crate) rights: Access,
+    pub(crate) kind: KeyKind,
 }
 
-/// The form of the bytes.
-const VERSION: u8 = 1;
+/// What a slice's key is: bits, so that those of several slices can be joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u64)]
+pub(crate) enum KeyKind {
+    /// The provider's, as it is.
+    Plain = 1,
+    /// The number of a mapping, see `mapped.rs`.
+    Mapped = 2,
+    /// None: the region's is raw, and has to be mapped first.
+    Raw = 4,
+}
+
+/// The forms of the bytes: with a key of 64 bits, and with a raw one.
+const PLAIN: u8 = 1;
+const RAW: u8 = 2;
 const READ: u8 = 1;
 const WRITE: u8 = 2;
 const BYTES: usize = 26;
@@ -42,6 +75,10 @@ const BYTES: usize = 26;
 impl RemoteRegion {
     pub(super) fn new(parts: Parts) -> RemoteRegion {
         RemoteRegion(parts)
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
     }
 
     /// Its length in bytes.
@@ -62,10 +99,16 @@ impl RemoteRegion {
         self.0.rights
     }
 
-    /// The key that the owner's domain knows it by.
+    /// The key that the owner's domain knows it by; `u64::MAX` where it is longer.
     #[must_use]
     pub fn key(&self) -> u64 {
         self.0.key
+    }
+
+    /// The key in the provider's own form, where it is longer than 64 bits (`FI_MR_RAW`).
+    #[must_use]
+    pub fn raw_key(&self) -> Option<&[u8]> {
+        self.0.raw.as_ref().map(|raw| &*raw.key)
     }
 
     /// Some of its bytes.
@@ -74,22 +117,23 @@ impl RemoteRegion {
     ///
     /// `Invalid` if they are not within the region.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<RemoteSlice> {
-        let Parts { base, len, key, rights } = self.0;
-        let (start, len) = part(usize::try_from(len).unwrap_or(usize::MAX), range)?;
-        // `from_bytes` refused a region that goes beyond the last address.
-        Ok(RemoteSlice { addr: base + start as u64, len, key, rights })
+        RemoteSlice::from(self).slice(range)
     }
 
-    /// For another process: 26 bytes, the first of which is the version of the form.
+    /// For another process: 26 bytes, the first of which is the version of the form; more with a raw
+    /// key.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Parts { base, len, key, rights } = self.0;
+        let Parts { base, len, key, rights, raw } = &self.0;
         let right = |access: Access, bit: u8| if rights.contains(access) { bit } else { 0 };
         let rights = right(Access::REMOTE_READ, READ) | right(Access::REMOTE_WRITE, WRITE);
-        let mut bytes = vec![VERSION, rights];
-        for number in [base, len, key] {
+        let version = if raw.is_some() { RAW } else { PLAIN };
+        let third = raw.as_ref().map_or(*key, |raw| raw.base);
+        let mut bytes = vec![version, rights];
+        for number in [*base, *len, third] {
             bytes.extend(number.to_le_bytes());
         }
+        bytes.extend(raw.iter().flat_map(|raw| raw.key.iter()));
         bytes
     }
 
@@ -101,24 +145,33 @@ impl RemoteRegion {
     pub fn from_bytes(bytes: &[u8]) -> Result<RemoteRegion> {
         let wrong = |what: &str| Error::invalid(NAME, format!("not a remote region: {what}"));
         let &[version, rights, ref numbers @ ..] = bytes else { return Err(wrong("too short")) };
-        if version != VERSION {
-            return Err(wrong(&format!("version {version}, this crate reads {VERSION}")));
-        }
-        if bytes.len() != BYTES || rights & !(READ | WRITE) != 0 {
+        let fits = match version {
+            PLAIN => bytes.len() == BYTES,
+            RAW => (BYTES + 1..=BYTES + RawKey::MOST).contains(&bytes.len()),
+            _ => return Err(wrong(&format!("version {version}, this crate reads {PLAIN}, {RAW}"))),
+        };
+        if !fits || rights & !(READ | WRITE) != 0 {
             return Err(wrong(&format!("{} bytes, rights {rights:#x}", bytes.len())));
         }
         let number = |i: usize| {
             let word = numbers[8 * i..].first_chunk::<8>();
             u64::from_le_bytes(*word.expect("the length was checked"))
         };
-        let (base, len, key) = (number(0), number(1), number(2));
+        let (base, len, third) = (number(0), number(1), number(2));
         if base.checked_add(len).is_none() {
             return Err(wrong("it goes beyond the last address"));
         }
+        let (key, raw) = match version {
+            PLAIN => (third, None),
+            _ => {
+                let key = Arc::from(&bytes[BYTES..]);
+                (ofi_sys::FI_KEY_NOTAVAIL, Some(RawKey { base: third, key }))
+            }
+        };
         let mut access = Access::empty();
         access.set(Access::REMOTE_READ, rights & READ != 0);
         access.set(Access::REMOTE_WRITE, rights & WRITE != 0);
-        Ok(RemoteRegion(Parts { base, len, key, rights: access }))
+        Ok(RemoteRegion(Parts { base, len, key, rights: access, raw }))
     }
 }
 
@@ -156,16 +209,25 @@ impl RemoteSlice {
     /// `Invalid` if they are not within the slice.
     pub fn slice(&self, range: impl RangeBounds<usize>) -> Result<RemoteSlice> {
         let (start, len) = part(self.len, range)?;
+        // A region that goes beyond the last address was refused by `from_bytes`.
         Ok(RemoteSlice { addr: self.addr + start as u64, len, ..*self })
+    }
+}
+
+impl From<&RemoteRegion> for RemoteSlice {
+    /// All of it.
+    fn from(region: &RemoteRegion) -> RemoteSlice {
+        let Parts { base, len, key, rights, ref raw } = region.0;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let kind = if raw.is_some() { KeyKind::Raw } else { KeyKind::Plain };
+        RemoteSlice { addr: base, len, key, rights, kind }
     }
 }
 
 impl From<RemoteRegion> for RemoteSlice {
     /// All of it.
     fn from(region: RemoteRegion) -> RemoteSlice {
-        let Parts { base, len, key, rights } = region.0;
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        RemoteSlice { addr: base, len, key, rights }
+        RemoteSlice::from(&region)
     }
 }
 
@@ -178,12 +240,44 @@ mod tests {
         len: 100,
         key: u64::MAX - 7,
         rights: Access::REMOTE_READ,
+        raw: None,
     });
+
+    fn raw(key: &[u8]) -> RemoteRegion {
+        RemoteRegion(Parts {
+            key: u64::MAX,
+            raw: Some(RawKey { base: 0x2000, key: key.into() }),
+            ..REGION.0
+        })
+    }
 
     #[test]
     fn survives_the_round_trip() {
         assert_eq!(RemoteRegion::from_bytes(&REGION.to_bytes()).unwrap(), REGION);
         assert_eq!(REGION.to_bytes().len(), BYTES);
+        for size in [1, 8, 32, RawKey::MOST] {
+            let region = raw(&vec![7; size]);
+            assert_eq!(RemoteRegion::from_bytes(&region.to_bytes()).unwrap(), region);
+            assert_eq!(region.raw_key().map(<[u8]>::len), Some(size));
+        }
+    }
+
+    /// Bytes that an earlier release made.
+    #[test]
+    fn the_first_form_is_still_read() {
+        let mut bytes = vec![1, 1];
+        for number in [0x1000_u64, 100, u64::MAX - 7] {
+            bytes.extend(number.to_le_bytes());
+        }
+        assert_eq!(RemoteRegion::from_bytes(&bytes).unwrap(), REGION);
+        assert_eq!(REGION.to_bytes(), bytes);
+    }
+
+    // rule: M8
+    #[test]
+    fn a_raw_key_has_to_be_mapped() {
+        assert_eq!(RemoteSlice::from(&raw(&[1; 32])).kind, KeyKind::Raw);
+        assert_eq!(RemoteSlice::from(REGION).kind, KeyKind::Plain);
     }
 
     // rule: M6
@@ -209,7 +303,10 @@ mod tests {
             bytes[at] = byte;
             RemoteRegion::from_bytes(&bytes)
         };
-        assert!(with(0, 2).is_err());
+        assert!(with(0, 2).is_err(), "a raw key of no byte");
+        assert!(with(0, 3).is_err());
+        let long = raw(&vec![7; RawKey::MOST + 1]).to_bytes();
+        assert!(RemoteRegion::from_bytes(&long).is_err());
         assert!(with(1, 4).is_err());
         let mut beyond = good.clone();
         beyond[2..18].fill(0xFF);

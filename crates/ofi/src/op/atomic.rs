@@ -12,11 +12,15 @@ use std::{
 use libc::iovec;
 use ofi_sys::{fi_ioc, fid_ep};
 
-use super::{Memory, Operation, Outcome, Uses, Verb, inject::Injects, options::Flagged};
+use super::{
+    Memory, Operation, Outcome, Uses, Verb,
+    inject::Injects,
+    options::{Flagged, told, with},
+};
 use crate::{
     Access, AtomicOp, Datatype, Error, ErrorKind, RemoteSlice, Result,
-    buf::{Buf, BufMut, Segments},
-    endpoint::Core,
+    buf::{Buf, BufMut, Place, Segments},
+    endpoint::{Core, SINGLE_READS, SINGLE_WRITES},
     error::Needs,
     quirks::{Defect, quirk},
     threading::{Shared, Threading},
@@ -67,6 +71,8 @@ struct Action {
     /// Bytes of the target.
     len: usize,
     rights: Access,
+    /// What its key is: a bit of `KeyKind`.
+    keys: u64,
     kind: (Datatype, AtomicOp),
     /// The most elements of one operation.
     limit: usize,
@@ -115,7 +121,7 @@ impl<T: Threading> Core<T> {
             // Their owners' processors want them aligned to 16 bytes, and nothing here can see to that.
             return 0;
         }
-        if form != Form::Apply && quirk(self.info.provider(), Defect::FetchesCrash).is_some() {
+        if form != Form::Apply && quirk(self.provider(), Defect::FetchesCrash).is_some() {
             return 0;
         }
         let ask = match form {
@@ -140,13 +146,14 @@ impl Action {
         target: RemoteSlice,
         (datatype, op): (Datatype, AtomicOp),
     ) -> Action {
-        let RemoteSlice { addr, len, key, rights } = target;
+        let RemoteSlice { addr, len, key, rights, kind } = target;
         let size = datatype.size().unwrap_or(1);
         Action {
             peer,
             target: ofi_sys::fi_rma_ioc { addr, count: len / size, key },
             len,
             rights,
+            keys: kind as u64,
             kind: (datatype, op),
             limit: core.atomic_limit(form, datatype, op),
             flags: 0,
@@ -275,7 +282,7 @@ impl Memory {
 }
 
 macro_rules! verbs {
-    ($($verb:ident $form:ident $name:literal;)*) => {$(
+    ($($verb:ident $form:ident $class:ident $name:literal;)*) => {$(
         impl $verb {
             pub(crate) fn new<T: Threading>(
                 core: &Core<T>,
@@ -312,7 +319,23 @@ macro_rules! verbs {
 
             #[inline]
             fn needs(&self) -> u64 {
-                ofi_sys::FI_ATOMIC
+                ofi_sys::FI_ATOMIC | $class
+            }
+
+            fn add_flags(&mut self, flags: u64, level: u64) {
+                self.0.flags = with(self.0.flags, flags, level);
+            }
+
+            #[inline]
+            fn keys(&self) -> u64 {
+                self.0.keys
+            }
+
+            fn change_keys(
+                &mut self,
+                change: &mut dyn FnMut(&mut u64) -> Result<()>,
+            ) -> Result<()> {
+                change(&mut self.0.target.key)
             }
 
             fn fits(&self, list: &Segments, _: usize) -> Result<()> {
@@ -331,7 +354,7 @@ macro_rules! verbs {
             }
 
             #[inline]
-            fn note(&self, _: usize) {}
+            fn note(&self, _: &Segments) {}
 
             #[inline]
             fn finish((): (), _: &Outcome) -> Applied {
@@ -342,9 +365,9 @@ macro_rules! verbs {
 }
 
 verbs! {
-    AtomicVerb Apply "fi_atomic";
-    FetchVerb Fetch "fi_fetch_atomic";
-    CompareVerb Compare "fi_compare_atomic";
+    AtomicVerb Apply SINGLE_WRITES "fi_atomic";
+    FetchVerb Fetch SINGLE_READS "fi_fetch_atomic";
+    CompareVerb Compare SINGLE_READS "fi_compare_atomic";
 }
 
 impl AtomicVerb {
@@ -359,7 +382,7 @@ impl AtomicVerb {
         memory.as_values(action.size(), |values, desc| unsafe {
             if flags != 0 {
                 return action.message(values, desc, context, |message| {
-                    ofi_sys::fi_atomicmsg(ep, message, flags | ofi_sys::FI_COMPLETION)
+                    ofi_sys::fi_atomicmsg(ep, message, told(flags))
                 });
             }
             match *values {
@@ -405,7 +428,7 @@ impl FetchVerb {
             }
             let mut results = fi_ioc { addr: result, count };
             action.message(&[fi_ioc { addr: buf, count }], &raw mut desc, context, |message| {
-                let flags = flags | ofi_sys::FI_COMPLETION;
+                let flags = told(flags);
                 let (results, descs) = (&raw mut results, &raw mut result_desc);
                 ofi_sys::fi_fetch_atomicmsg(ep, message, results, descs, 1, flags)
             })
@@ -448,7 +471,7 @@ impl CompareVerb {
             let (mut results, expected) =
                 (fi_ioc { addr: result, count }, fi_ioc { addr: expected, count });
             action.message(&[fi_ioc { addr: buf, count }], &raw mut desc, context, |message| {
-                let flags = flags | ofi_sys::FI_COMPLETION;
+                let flags = told(flags);
                 ofi_sys::fi_compare_atomicmsg(
                     ep,
                     message,
@@ -481,6 +504,11 @@ impl<B: Buf> Uses<B> for AtomicVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
     }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
+    }
 }
 
 impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
@@ -491,6 +519,12 @@ impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
         list.want(Access::READ);
         result.segments_mut(list);
         list.parts(2);
+    }
+
+    #[inline]
+    fn moved((operand, result): &mut (A, R), to: Place) {
+        operand.moved(to);
+        result.moved(to);
     }
 }
 
@@ -504,5 +538,12 @@ impl<A: Buf, C: Buf, R: BufMut> Uses<(A, C, R)> for CompareVerb {
         list.want(Access::READ);
         result.segments_mut(list);
         list.parts(3);
+    }
+
+    #[inline]
+    fn moved((operand, compare, result): &mut (A, C, R), to: Place) {
+        operand.moved(to);
+        compare.moved(to);
+        result.moved(to);
     }
 }

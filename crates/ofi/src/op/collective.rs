@@ -8,19 +8,23 @@ use std::ffi::c_void;
 
 use ofi_sys::fid_ep;
 
-use super::{Memory, Operation, Outcome, Uses, Verb, options::Flagged};
+use super::{
+    Memory, Operation, Outcome, Uses, Verb,
+    options::{Flagged, with},
+};
 use crate::{
-    Access, Address, AtomicOp, Collective, Datatype, Error, ErrorKind, Group, Result,
+    Access, Address, AtomicOp, Collective, CollectiveGroup, Datatype, Error, ErrorKind, MrMode,
+    Place, Result,
     buf::{Buf, BufMut, Segments},
     error::Needs,
     quirks::{self, Defect, quirk},
     threading::{Shared, Threading},
 };
 
-/// A barrier: what [`Group::barrier`] returns.
+/// A barrier: what [`CollectiveGroup::barrier`] returns.
 pub type Barrier<'ep, T = Shared> = Operation<'ep, BarrierVerb, (), T>;
 
-/// A collective in one buffer: [`Group::broadcast`].
+/// A collective in one buffer: [`CollectiveGroup::broadcast`].
 pub type Broadcast<'ep, B, T = Shared> = Operation<'ep, BroadcastVerb, B, T>;
 
 /// A collective of `V` with what is given, `A`, and room for what comes, `R`.
@@ -31,6 +35,11 @@ pub type Exchange<'ep, V, A, R, T = Shared> = Operation<'ep, V, (A, R), T>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Collected;
+
+/// What a registration of what is given must permit, and of what comes, which members may pass on
+/// (rule M13).
+const GIVEN: Access = Access::COLLECTIVE.union(Access::SEND);
+const GOTTEN: Access = GIVEN.union(Access::RECV);
 
 /// What a collective says.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +55,12 @@ struct Action {
     gives: bool,
     /// The longest message that it may be made of, in bytes.
     message: usize,
-    /// Whether values have to be a multiple of the members (quirk 30).
+    /// Whether values have to be a multiple of the members (quirk 54).
     whole: bool,
     /// The most values of one member.
     limit: usize,
+    /// Whether every buffer must come with a descriptor (FI_MR_COLLECTIVE).
+    registered: bool,
     flags: u64,
 }
 
@@ -76,19 +87,19 @@ impl Collective {
 
 impl Action {
     fn new<T: Threading>(
-        group: &Group<T>,
+        group: &CollectiveGroup<T>,
         collective: Collective,
         root: Option<Address>,
         kind: (Datatype, Option<AtomicOp>),
     ) -> Result<Action> {
         let core = &group.core;
-        let limits = core.domain.query_collective(collective, kind)?;
+        let limits = core.domain_core().query_collective(collective, kind)?;
         let members = group.members().len();
         if members > limits.members {
             return Err(Error::new(ErrorKind::TooLarge { limit: limits.members }, "collective")
                 .detail(format!("{members} members")));
         }
-        let provider = core.info.provider();
+        let provider = core.provider();
         let (root, gives) = match root {
             None => (ofi_sys::FI_ADDR_UNSPEC, true),
             Some(root) => {
@@ -110,6 +121,7 @@ impl Action {
             whole: collective == Collective::Broadcast
                 && quirk(provider, Defect::BroadcastOverruns).is_some(),
             limit: limits.count.unwrap_or(usize::MAX),
+            registered: core.domain_core().mr_mode.contains(MrMode::COLLECTIVE),
             flags: 0,
         })
     }
@@ -126,6 +138,7 @@ impl Action {
             message: 0,
             whole: false,
             limit: 0,
+            registered: false,
             flags: 0,
         }
     }
@@ -162,6 +175,12 @@ impl Action {
         if shape.is_empty() {
             return Ok(());
         }
+        if self.registered && list.unregistered() > 0 {
+            let needs = Needs::Property("registered memory (FI_MR_COLLECTIVE)");
+            return Err(Error::unsupported(attempted, needs).hint(
+                "register the buffer on the endpoint's domain and give a slice of the region",
+            ));
+        }
         let size = self.kind.0.size().ok_or_else(|| {
             Error::unsupported(attempted, Needs::Property("the collective on this type of value"))
         })?;
@@ -195,7 +214,7 @@ impl Action {
         if self.whole && count % self.members != 0 {
             return odd(format!(
                 "{count} values are no multiple of {} members, and the provider would go beyond them \
-                 (quirk 30)",
+                 (quirk 54)",
                 self.members
             ));
         }
@@ -261,7 +280,7 @@ macro_rules! verbs {
             type Note = ();
             const NAME: &'static str = $name;
             const RECEIVES: bool = false;
-            const ACCESS: Access = Access::COLLECTIVE;
+            const ACCESS: Access = GIVEN;
             const PARTS: bool = true;
 
             fn class(&self) -> u64 {
@@ -270,6 +289,10 @@ macro_rules! verbs {
 
             fn needs(&self) -> u64 {
                 ofi_sys::FI_COLLECTIVE
+            }
+
+            fn add_flags(&mut self, flags: u64, level: u64) {
+                self.0.flags = with(self.0.flags, flags, level);
             }
 
             fn fits(&self, list: &Segments, _: usize) -> Result<()> {
@@ -288,7 +311,7 @@ macro_rules! verbs {
                 unsafe { $issue }
             }
 
-            fn note(&self, _: usize) {}
+            fn note(&self, _: &Segments) {}
 
             fn finish((): (), _: &Outcome) -> Collected {
                 Collected
@@ -375,12 +398,19 @@ verbs! {
 
 impl Uses<()> for BarrierVerb {
     fn list((): &mut (), _: &mut Segments) {}
+
+    fn moved((): &mut (), _: Place) {}
 }
 
 impl<B: BufMut> Uses<B> for BroadcastVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
+        list.want(GOTTEN);
         buffer.segments_mut(list);
         list.parts(1);
+    }
+
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }
 
@@ -390,8 +420,14 @@ macro_rules! exchanges {
             fn list((given, gotten): &mut (A, R), list: &mut Segments) {
                 given.segments(list);
                 list.parts(1);
+                list.want(GOTTEN);
                 gotten.segments_mut(list);
                 list.parts(2);
+            }
+
+            fn moved((given, gotten): &mut (A, R), to: Place) {
+                given.moved(to);
+                gotten.moved(to);
             }
         }
     )*};
@@ -407,7 +443,7 @@ macro_rules! collectives {
             const COLLECTIVE: Collective = Collective::$collective;
 
             pub(crate) fn on<B, T: Threading>(
-                group: &Group<T>,
+                group: &CollectiveGroup<T>,
                 buffer: B,
                 root: Option<Address>,
                 kind: (Datatype, Option<AtomicOp>),

@@ -9,11 +9,12 @@ use std::{
 };
 
 use super::{
+    Uses,
     lane::Lane,
     slot::{self, Body, Part, Slot},
 };
 use crate::{
-    Error,
+    Error, Place,
     sync::{Mutex, MutexGuard},
     threading::Threading,
     wait,
@@ -102,17 +103,28 @@ pub struct Held<B> {
 
 struct Cell<B> {
     buffer: Option<B>,
+    /// Tells the buffer that it is the caller's again.
+    back: fn(&mut B),
     waker: Option<Waker>,
 }
 
 impl<B> Held<B> {
     /// The buffer, if it has come back by now.
     pub fn try_take(&mut self) -> Option<B> {
-        if let Some(buffer) = self.cell().buffer.take() {
+        if let Some(buffer) = self.delivered() {
             return Some(buffer);
         }
         self.source.as_ref()?.drive();
-        self.cell().buffer.take()
+        self.delivered()
+    }
+
+    fn delivered(&self) -> Option<B> {
+        let (mut buffer, back) = {
+            let mut cell = self.cell();
+            (cell.buffer.take()?, cell.back)
+        };
+        back(&mut buffer);
+        Some(buffer)
     }
 
     fn cell(&self) -> MutexGuard<'_, Cell<B>> {
@@ -153,10 +165,13 @@ impl<B> fmt::Debug for Held<B> {
 /// # Safety
 ///
 /// The caller is the slot's `Op`, for the last time, and has no waker in it.
-pub(super) unsafe fn hold<B: 'static, T: Threading>(slot: NonNull<Slot<T>>) -> Result<Held<B>, B> {
+pub(super) unsafe fn hold<V: Uses<B>, B: 'static, T: Threading>(
+    slot: NonNull<Slot<T>>,
+) -> Result<Held<B>, B> {
     // SAFETY: the caller's half keeps the slot and its lane.
     let slot = unsafe { slot.as_ref() };
-    let cell = Arc::new(Mutex::new(Cell { buffer: None, waker: None }));
+    let back = |buffer: &mut B| V::moved(buffer, Place::Caller);
+    let cell = Arc::new(Mutex::new(Cell { buffer: None, back, waker: None }));
     let ticket = Arc::into_raw(Arc::clone(&cell));
     // SAFETY: written before the post, read only since.
     let receives = unsafe { slot.table() }.receives;
@@ -166,18 +181,23 @@ pub(super) unsafe fn hold<B: 'static, T: Threading>(slot: NonNull<Slot<T>>) -> R
     // stored. If the operation is DONE nobody else will look at them, and we take both back.
     unsafe {
         slot.leave_ticket(Some(deliver::<B, T>), ticket.cast());
+        let place = if slot.lane.as_ref().is_lost() { Place::Lost } else { Place::Held };
+        slot.body(Part::Buffer, |b| {
+            V::moved(&mut *slot::stored::<B>(&raw mut (*b).buffer), place);
+        });
         if slot.leave_unless_done() {
             return Ok(Held { cell, source });
         }
         slot.leave_ticket(None, std::ptr::null());
         drop(Arc::from_raw(ticket));
-        let buffer = slot.body(Part::Whole, |b| {
+        let mut buffer = slot.body(Part::Whole, |b| {
             Body::clear_extra(b);
             slot::take::<B>(&raw mut (*b).buffer)
         });
         if slot.leave() {
             Lane::home(slot);
         }
+        V::moved(&mut buffer, Place::Caller);
         Err(buffer)
     }
 }

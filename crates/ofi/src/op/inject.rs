@@ -6,12 +6,13 @@ use super::{
     Failed, Operation,
     lane::Lane,
     options::Flagged,
-    post,
+    post, prefix,
     slot::{PROVIDER, Slot},
 };
 use crate::{
     Address, Error, ErrorKind, Result, Segments,
     endpoint::Core,
+    mr::KeyKind,
     threading::{Threading, Word},
 };
 
@@ -69,8 +70,10 @@ fn inject<V: Injects, T: Threading>(
         return Err(Error::new(ErrorKind::TooLarge { limit }, name));
     }
     let unknown = to.is_some_and(|address| !core.knows(address));
-    if verb.needs() & !core.limits.caps != 0 || unknown {
-        return Err(post::refuse(core, *verb, (1, 0), false, unknown));
+    let keys = verb.keys() & !u64::from(core.limits.keys) != 0;
+    let missing = verb.needs() & !core.limits.caps;
+    if missing != 0 || unknown || keys {
+        return Err(post::refuse::<V, T>(core, missing, keys, (1, 0), false, unknown));
     }
     let mut list = Segments::new();
     list.push(bytes.as_ptr().cast_mut(), bytes.len());
@@ -84,13 +87,29 @@ fn inject<V: Injects, T: Threading>(
     if core.lane().must_wait(verb.class()) {
         return Err(Error::busy());
     }
+    let mut verb = *verb;
+    let mut mappings = Vec::new();
+    if verb.keys() == KeyKind::Mapped as u64 {
+        verb.change_keys(&mut |key| {
+            mappings.push(core.domain_core().resolve(key)?);
+            Ok(())
+        })?;
+    }
     let Some(_named) = Named::new(core, to) else {
         return Err(Error::new(ErrorKind::StaleAddress, name));
     };
-    // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
-    // (`_named`); the bytes are read during the call only (rule B5) and within the inject size.
-    let status =
-        unsafe { verb.inject(core.lane().fid.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+    let fid = core.lane().fid.as_ptr();
+    let status = if V::HEADED && core.limits.prefix > 0 {
+        // SAFETY: as below; the room is before them, in memory that is ours.
+        prefix::with_room(core.limits.prefix as usize, bytes, |start, len| unsafe {
+            verb.inject(fid, start.cast(), len)
+        })
+    } else {
+        // SAFETY: the endpoint is open and has the capability; the address is in its vector and stays
+        // (`_named`), as does what its keys are (`mappings`); the bytes are read during the call only
+        // (rule B5) and within the inject size.
+        unsafe { verb.inject(fid, bytes.as_ptr().cast(), bytes.len()) }
+    };
     if status < 0 { Err(post::refused::<V>(status)) } else { Ok(()) }
 }
 

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::{
     overflow::Overflow,
-    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, QUEUED, Slot},
+    slot::{DONE, EXTRA, OP, Outcome, PROVIDER, Part, QUEUED, Slot},
 };
 use crate::{
     Errno, Error,
@@ -37,8 +37,7 @@ pub(crate) struct Lane<T: Threading> {
     pub(crate) fid: NonNull<ofi_sys::fid_ep>,
     pub(crate) transmit: Arc<CqCore<T>>,
     pub(crate) receive: Arc<CqCore<T>>,
-    /// What goes behind the memory of every receive, where short ones never end.
-    pub(crate) overflow: Option<&'static Overflow>,
+    pub(crate) habits: Habits,
     /// Free list: the address of the first free slot; where threads meet its index + 1, with a tag
     /// against ABA in the high half. 0 if there is none.
     free: T::Word,
@@ -54,7 +53,22 @@ pub(crate) struct Lane<T: Threading> {
     backlog: T::Lock<Vec<Waiting<T>>>,
     /// Operations in `backlog`, read without its lock.
     pub(crate) backlogged: T::Word,
+    /// Entries of failed operations, on a lane of batches.
+    pub(crate) failed: T::Word,
     watch: Watch,
+}
+
+/// What is particular to the operations of a lane.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Habits {
+    /// What goes behind the memory of every receive, where short ones never end.
+    pub(crate) overflow: Option<&'static Overflow>,
+    /// A receive that `fi_cancel` has ended has no entry.
+    pub(crate) silent_cancel: bool,
+    /// A claimed message is let go of by `FI_DISCARD`.
+    pub(crate) discards_by_flag: bool,
+    /// They leave an entry only where they fail, see [`Tally`](super::Tally).
+    pub(crate) batched: bool,
 }
 
 /// Posts to one destination that wait for room, in order.
@@ -71,13 +85,13 @@ impl<T: Threading> Lane<T> {
         fid: NonNull<ofi_sys::fid_ep>,
         transmit: Arc<CqCore<T>>,
         receive: Arc<CqCore<T>>,
-        overflow: Option<&'static Overflow>,
+        habits: Habits,
     ) -> NonNull<Lane<T>> {
         let lane = Box::new(Lane {
             fid,
             transmit,
             receive,
-            overflow,
+            habits,
             free: T::Word::new(0),
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
@@ -86,6 +100,7 @@ impl<T: Threading> Lane<T> {
             lost: T::Word::new(0),
             backlog: T::Lock::new(Vec::new()),
             backlogged: T::Word::new(0),
+            failed: T::Word::new(0),
             watch: Watch::new(),
         });
         NonNull::from(Box::leak(lane))
@@ -314,7 +329,31 @@ impl<T: Threading> Lane<T> {
         // SAFETY: `open` holds off the close, so the fid is valid; the context is this slot's, and
         // the caller's half of it keeps it from naming a later operation.
         let status = unsafe { ofi_sys::fi_cancel(self.fid.as_ptr().cast(), slot.context()) };
-        crate::error::check(status as i64, "fi_cancel").map(drop)
+        crate::error::check(status as i64, "fi_cancel")?;
+        if self.habits.silent_cancel {
+            let mut after = Deferred::new();
+            self.end_cancelled(slot, &mut after);
+            drop(open);
+            after.run();
+        }
+        Ok(())
+    }
+
+    /// Ends a receive that was cancelled, where no entry says so. The caller holds `open`.
+    #[cold]
+    fn end_cancelled(&self, slot: &Slot<T>, after: &mut Deferred<T>) {
+        // SAFETY: whoever cancels has the slot's half, or is the close that ends what is left.
+        let name = unsafe { slot.table() }.name;
+        let error = Some(Error::from_errno(Errno::ECANCELED, name).posted());
+        // SAFETY: the provider let go of the receive when it was cancelled, and has no entry for it;
+        // the close, which completes, too, is held off by `open`.
+        after.push(slot, unsafe { slot.complete(Outcome::default(), error, false) });
+    }
+
+    /// Runs `f` if the endpoint is open, which holds off its close.
+    pub(crate) fn while_open<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let open = self.open.lock();
+        open.then(f)
     }
 
     /// From here on nothing is cancelled, retried or posted: the fid is about to close.
@@ -338,7 +377,7 @@ impl<T: Threading> Lane<T> {
         let mut backlog = self.backlog.lock();
         // Under the lock: `retry` clears the bit of a slot that may have come home meanwhile. Until
         // here the slot is marked as if it were posted, so that it names its address.
-        slot.state.store(QUEUED | OP | slot.state.load() & EXTRA);
+        slot.state.store(QUEUED | slot.state.load() & (OP | EXTRA));
         let post = NonNull::from(slot);
         match backlog.iter_mut().find(|w| w.class == class) {
             Some(waiting) => waiting.posts.push_back(post),
@@ -454,11 +493,22 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn give_up(&self, queues: &[&CqCore<T>]) {
         self.lost.store(1);
         let mut after = Deferred::new();
-        for queue in queues {
-            // Keeps completers away: taking a waker is theirs otherwise.
-            let _reader = queue.hold();
+        {
+            // Keeps completers away: wakers and orphans are theirs otherwise. In the order of their
+            // addresses, as whoever closes an endpoint holds them.
+            let mut queues = queues.to_vec();
+            queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            queues.dedup_by_key(|queue| std::ptr::from_ref(*queue));
+            let _readers: Vec<_> = queues.iter().map(|queue| queue.hold()).collect();
             for slot in self.slots() {
                 slot.wake(&mut after);
+                if slot.state.load() & (PROVIDER | OP | DONE) == PROVIDER {
+                    // SAFETY: nobody else has an orphan now, and its buffer is in it. One with an
+                    // `Op` is told by that, when it goes or gives up.
+                    slot.body(Part::Buffer, |b| unsafe {
+                        ((*b).table.lose_buffer)(&raw mut (*b).buffer);
+                    });
+                }
             }
         }
         after.run();

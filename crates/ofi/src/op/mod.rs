@@ -30,14 +30,17 @@ use std::{
 use libc::iovec;
 
 use crate::{
-    Address, Error, ErrorKind, Result,
+    Address, Error, ErrorKind, Place, Result,
     buf::Segments,
     endpoint::Core,
+    mr::KeyKind,
     threading::{Accepts, Shared, Threading, Word},
     wait::{self, Source},
 };
 
 mod atomic;
+mod batch;
+mod chain;
 mod collective;
 mod failed;
 mod inject;
@@ -46,16 +49,20 @@ pub(crate) mod lane;
 mod models;
 mod options;
 pub(crate) mod overflow;
+pub(crate) mod peek;
 mod post;
+pub(crate) mod prefix;
 mod recv;
 mod rma;
 mod send;
 pub(crate) mod slot;
+pub(crate) mod tally;
 
 pub use atomic::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, FetchVerb,
 };
 pub(crate) use atomic::{Form, Validity};
+pub use batch::{Batch, Batched, Ended, Unended};
 pub use collective::{
     AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
     Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
@@ -63,6 +70,9 @@ pub use collective::{
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
+pub use peek::{Claim, ClaimOp, ClaimVerb, Claimed, Peek, PeekOp, PeekVerb, Probe, Unclaimed};
+pub use prefix::Prefixed;
+pub(crate) use recv::Matches;
 pub use recv::{Received, RecvOp, RecvVerb};
 pub use rma::{Read, ReadOp, ReadVerb, WriteOp, WriteVerb, Written};
 pub use send::{SendOp, SendVerb, Sent};
@@ -108,7 +118,7 @@ impl Wide {
 
 pub(crate) mod sealed {
     use super::{Memory, Outcome, Segments};
-    use crate::{Access, Result};
+    use crate::{Access, Place, Result};
 
     /// A verb: its arguments, its call, its end. Public in name only.
     pub trait Verb: Copy + 'static {
@@ -119,14 +129,34 @@ pub(crate) mod sealed {
         const NAME: &'static str;
         /// Whether it completes on the receive queue.
         const RECEIVES: bool;
+        /// Whether it keeps the message that it finds: a successful one that nobody waits for has to
+        /// let go of it.
+        const CLAIMS: bool = false;
+        /// Whether it takes a message that was kept: while it waits for room it cannot be given up.
+        const TAKES: bool = false;
+        /// Whether messages come into its memory.
+        const FILLS: bool = Self::RECEIVES;
         /// What a registration of its memory must permit.
         const ACCESS: Access;
         /// Whether its pieces of memory are different things, and no vector.
         const PARTS: bool = false;
+        /// Whether it is a message, before which the provider may need room.
+        const HEADED: bool = false;
         /// Posts with the same class keep their order.
         fn class(&self) -> u64;
         /// Capabilities that the endpoint must have been opened with (rule D8).
         fn needs(&self) -> u64;
+        /// Adds flags of the C call, where it has such, and a level where it says none.
+        fn add_flags(&mut self, _flags: u64, _level: u64) {}
+        /// What the keys of the remote memory are that it names: bits of `KeyKind`, 0 for no key.
+        #[inline]
+        fn keys(&self) -> u64 {
+            0
+        }
+        /// Changes each of those keys.
+        fn change_keys(&mut self, _change: &mut dyn FnMut(&mut u64) -> Result<()>) -> Result<()> {
+            Ok(())
+        }
         /// That it can be done with this memory, where an operation may name so many pieces of remote
         /// memory.
         fn fits(&self, _list: &Segments, _remote_iov: usize) -> Result<()> {
@@ -144,8 +174,8 @@ pub(crate) mod sealed {
             memory: Memory,
             context: *mut std::ffi::c_void,
         ) -> isize;
-        /// What `finish` will need to know of the arguments, and of the bytes that were offered.
-        fn note(&self, posted: usize) -> Self::Note;
+        /// What `finish` will need to know of the arguments, and of the memory that was offered.
+        fn note(&self, list: &Segments) -> Self::Note;
         /// Bytes of the message that did not fit in the buffer.
         #[inline]
         fn excess(_: Self::Note, _: &Outcome) -> usize {
@@ -158,6 +188,8 @@ pub(crate) mod sealed {
     /// That a verb can use buffers of type `B`, and how it lists their memory.
     pub trait Uses<B>: Verb {
         fn list(buffer: &mut B, list: &mut Segments);
+        /// Tells a buffer whose it is now.
+        fn moved(buffer: &mut B, to: Place);
     }
 }
 
@@ -180,8 +212,9 @@ impl<'ep, V: Verb, B, T: Threading> Operation<'ep, V, B, T> {
         Operation { core, verb, buffer, to, fault: None }
     }
 
+    /// Something is wrong with it; the first such error is reported.
     #[cold]
-    fn fault(&mut self, error: Error) {
+    pub(crate) fn fault(&mut self, error: Error) {
         self.fault.get_or_insert(error);
     }
 }
@@ -217,20 +250,29 @@ where
     /// Posts, or queues if `queue` and there is no room.
     #[inline(always)]
     fn start(self, queue: bool) -> Result<Op<V, B, T>, Failed<B>> {
-        let Operation { core, verb, buffer, to, fault } = self;
+        let Operation { core, mut verb, buffer, to, fault } = self;
         if let Some(fault) = fault {
             return Err(Failed::back(fault, buffer));
+        }
+        if core.limits.selective {
+            verb.add_flags(ofi_sys::FI_COMPLETION, core.limits.level);
         }
         let lane = core.lane();
         if !queue && lane.must_wait(verb.class()) {
             return Err(Failed::back(Error::busy(), buffer));
         }
         let laid = post::lay::<V, B, T>(lane, buffer);
-        if let Err(error) = post::check(core, verb, &laid.list, to) {
+        if let Err(error) = post::check(core, core.limits.caps, verb, &laid.list, to) {
             return Err(laid.lift(error));
         }
+        let mapped = verb.keys() == KeyKind::Mapped as u64;
+        if mapped {
+            if let Err(error) = laid.map_keys(core, &mut verb) {
+                return Err(laid.lift(error));
+            }
+        }
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed.
-        unsafe { laid.launch(verb, to, queue) }
+        unsafe { laid.launch(verb, to, queue, mapped) }
     }
 }
 
@@ -267,7 +309,7 @@ pub enum WaitError<V: Verb, B, T: Threading = Shared> {
     Failed(Failed<B>),
 }
 
-impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
+impl<V: Verb, B, T: Threading> Op<V, B, T> {
     fn slot(&self) -> &Slot<T> {
         // SAFETY: our half keeps the slot, and thereby its lane, in memory.
         unsafe { self.slot.as_ref() }
@@ -281,7 +323,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
     fn queue(&self) -> &Arc<crate::cq::CqCore<T>> {
         self.lane().queue(V::RECEIVES)
     }
+}
 
+impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     /// Whether it has ended, so that [`wait`](Self::wait) or `.await` return at once.
     #[must_use]
     #[inline]
@@ -328,35 +372,39 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         self,
         deadline: Option<Instant>,
     ) -> Result<(V::Output, B), WaitError<V, B, T>> {
-        if !self.is_done() {
-            let queue = Arc::clone(self.queue());
-            let (_, waker) = wait::Parker::current();
-            // Another thread may dispatch our completion while we sleep: it wakes us. An operation
-            // that finished meanwhile is seen by the first look.
-            // SAFETY: we are the slot's Op.
-            let left = unsafe { self.slot().register(&waker) };
-            let mut broken = false;
-            let done = wait::park_until(
-                &[&*queue as &dyn Source],
-                &mut |_| {
-                    broken = self.is_stuck(&queue);
-                    if let Left::Claimed = left {
-                        // Nobody will wake us: no sleep.
-                        waker.wake_by_ref();
-                    }
-                    self.is_done() || broken
-                },
-                deadline,
-            );
-            self.deregister();
-            if !done {
-                return Err(WaitError::Expired(self));
-            }
-            if broken && !self.is_done() {
-                return Err(WaitError::Failed(self.give_up()));
-            }
+        self.wait_done(deadline)?.finish().map_err(WaitError::Failed)
+    }
+
+    /// The operation itself, once it is done.
+    fn wait_done(self, deadline: Option<Instant>) -> Result<Self, WaitError<V, B, T>> {
+        if self.is_done() {
+            return Ok(self);
         }
-        self.finish().map_err(WaitError::Failed)
+        let queue = Arc::clone(self.queue());
+        let (_, waker) = wait::Parker::current();
+        // Another thread may dispatch our completion while we sleep: it wakes us. An operation
+        // that finished meanwhile is seen by the first look.
+        // SAFETY: we are the slot's Op.
+        let left = unsafe { self.slot().register(&waker) };
+        let mut broken = false;
+        let done = wait::park_until(
+            &[&*queue as &dyn Source],
+            &mut |_| {
+                broken = self.is_stuck(&queue);
+                if let Left::Claimed = left {
+                    // Nobody will wake us: no sleep.
+                    waker.wake_by_ref();
+                }
+                self.is_done() || broken
+            },
+            deadline,
+        );
+        self.deregister();
+        match done {
+            _ if self.is_done() => Ok(self),
+            true => Err(WaitError::Failed(self.give_up())),
+            false => Err(WaitError::Expired(self)),
+        }
     }
 
     /// Gives the operation up, keeping a claim on its buffer: receives are cancelled, and the
@@ -372,9 +420,37 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         }
         let this = ManuallyDrop::new(self);
         // SAFETY: `this` is forgotten, so the half is given up once; its waker was taken back.
-        match unsafe { failed::hold::<B, T>(this.slot) } {
+        match unsafe { failed::hold::<V, B, T>(this.slot) } {
             Ok(held) => Returned::Held(held),
             Err(buffer) => Returned::Back(buffer),
+        }
+    }
+
+    /// The operation itself, once it is done; what is stuck fails. The future is spent then.
+    #[inline(always)]
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Result<Self, Failed<B>>> {
+        assert!(self.slot != NonNull::dangling(), "polled after it had resolved");
+        if !self.is_done() {
+            // Our half keeps the lane, and it the queue, whatever the wakers do that are called.
+            self.queue().progress();
+            if !self.is_done() && !self.leave_waker(context.waker()) {
+                return match self.is_stuck(self.queue()) {
+                    true => Poll::Ready(Err(self.hand_over().give_up())),
+                    false => Poll::Pending,
+                };
+            }
+        }
+        self.deregister();
+        Poll::Ready(Ok(self.hand_over()))
+    }
+
+    /// The result of what [`poll_done`](Self::poll_done) said.
+    #[inline(always)]
+    fn end(ended: Result<Self, Failed<B>>) -> Result<(V::Output, B), Failed<B>> {
+        match ended.map(Op::reap) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(op)) => op.finish(),
+            Err(failed) => Err(failed),
         }
     }
 
@@ -414,7 +490,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
 
     /// Takes the slot out of the backlog, so that it is ours alone.
     fn unqueue(&self) -> bool {
-        self.slot().state.load() & QUEUED != 0 && self.lane().unqueue(self.slot(), V::RECEIVES)
+        !V::TAKES
+            && self.slot().state.load() & QUEUED != 0
+            && self.lane().unqueue(self.slot(), V::RECEIVES)
     }
 
     /// The result of an operation that has ended the usual way: well, and with nothing left that has
@@ -435,8 +513,9 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         // SAFETY: `launch` stored a `B`, and nothing else is in the body. The slot is ours alone:
         // `this` is forgotten, so it is brought home once.
         unsafe {
-            let buffer = slot::take::<B>(&raw mut (*body).buffer);
+            let mut buffer = slot::take::<B>(&raw mut (*body).buffer);
             lane::Lane::home_done(this.slot());
+            V::moved(&mut buffer, Place::Caller);
             Ok((output, buffer))
         }
     }
@@ -455,7 +534,7 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
             return Ok((V::finish(note, outcome), self.take()));
         }
         let error = error.unwrap_or_else(|| {
-            if let Some(overflow) = self.lane().overflow {
+            if let Some(overflow) = self.lane().habits.overflow {
                 overflow.clear(over);
             }
             Error::from_errno(crate::Errno::ETRUNC, V::NAME)
@@ -465,12 +544,28 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
         Err(Failed::back(error, self.take()))
     }
 
+    /// Leaves the operation to itself, without a cancel.
+    fn forgo(self) {
+        let this = ManuallyDrop::new(self);
+        let slot = this.slot();
+        // SAFETY: `this` is forgotten, so the half is given up once; no waker of its is left.
+        unsafe {
+            if slot.leave_unless_done() {
+                return;
+            }
+            slot.dispose();
+            if slot.leave() {
+                lane::Lane::home(slot);
+            }
+        }
+    }
+
     /// Takes the buffer out of a slot that is `DONE` or never was the provider's, and leaves it.
     #[inline(never)]
     fn take(self) -> B {
         let this = ManuallyDrop::new(self);
         let slot = this.slot();
-        let buffer = slot.body(Part::Whole, |b| {
+        let mut buffer = slot.body(Part::Whole, |b| {
             // SAFETY: the body is the Op's; `launch` stored a `B`. Nothing is left in it that the
             // slot's next use would have to drop.
             unsafe {
@@ -484,32 +579,17 @@ impl<V: Verb, B: 'static, T: Threading> Op<V, B, T> {
                 lane::Lane::home(slot);
             }
         }
+        V::moved(&mut buffer, Place::Caller);
         buffer
     }
 }
 
-impl<V: Verb, B: 'static, T: Threading> Future for Op<V, B, T> {
+impl<V: Uses<B>, B: 'static, T: Threading> Future for Op<V, B, T> {
     type Output = Result<(V::Output, B), Failed<B>>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        assert!(this.slot != NonNull::dangling(), "polled after it had resolved");
-        if !this.is_done() {
-            // Our half keeps the lane, and it the queue, whatever the wakers do that are called.
-            this.queue().progress();
-            if !this.is_done() && !this.leave_waker(context.waker()) {
-                return match this.is_stuck(this.queue()) {
-                    true => Poll::Ready(Err(this.hand_over().give_up())),
-                    false => Poll::Pending,
-                };
-            }
-        }
-        this.deregister();
-        Poll::Ready(match this.hand_over().reap() {
-            Ok(done) => Ok(done),
-            Err(op) => op.finish(),
-        })
+        self.poll_done(context).map(Op::end)
     }
 }
 
@@ -532,7 +612,7 @@ impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
         let lane = unsafe { slot.lane.as_ref() };
         // SAFETY: we are the slot's Op.
         unsafe { slot.take_back() };
-        let queued = slot.state.load() & QUEUED != 0;
+        let queued = slot.state.load() & QUEUED != 0 && !V::TAKES;
         if queued && lane.unqueue(slot, V::RECEIVES) {
             // SAFETY: never posted and out of the backlog: ours alone. The buffer's Drop, user
             // code, runs before the slot is home.
@@ -546,14 +626,19 @@ impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
             // Before the half is given up: while it is held the context names this operation.
             let _ = lane.cancel(slot);
         }
-        // SAFETY: the Op is gone after this; no waker of its is left.
+        // SAFETY: the Op is gone after this; no waker of its is left. The buffer is the Op's until
+        // then.
         unsafe {
+            if lane.is_lost() {
+                slot.body(Part::Buffer, |b| ((*b).table.lose_buffer)(&raw mut (*b).buffer));
+            }
             if slot.leave_unless_done() {
                 return;
             }
+            let keeps = slot.keeps_message();
             slot.dispose();
             if slot.leave() {
-                lane::Lane::home(slot);
+                peek::home_orphan(slot, keeps);
             }
         }
     }
@@ -599,6 +684,18 @@ where
     type Output = Result<(V::Output, B), Failed<B>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_done(context).map(Op::end)
+    }
+}
+
+impl<V, B, T> Submit<'_, V, B, T>
+where
+    V: Uses<B>,
+    B: 'static,
+    T: Accepts<B>,
+{
+    /// As [`Op::poll_done`]; posts the operation first.
+    fn poll_done(&mut self, context: &mut Context<'_>) -> Poll<Result<Op<V, B, T>, Failed<B>>> {
         if let State::Inert(operation) = &mut self.0 {
             let operation = operation.take().expect("polled after it had resolved");
             match operation.start(true) {
@@ -607,7 +704,7 @@ where
             }
         }
         match &mut self.0 {
-            State::Posted(op) => Pin::new(op).poll(context),
+            State::Posted(op) => op.poll_done(context),
             State::Inert(_) => unreachable!("posted above"),
         }
     }

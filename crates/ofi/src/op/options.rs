@@ -21,6 +21,39 @@ pub enum CompletionLevel {
     Commit,
 }
 
+/// A flag of our own, in a bit that libfabric's operation flags do not use: no entry for a success.
+pub(crate) const QUIET: u64 = 1;
+
+/// What libfabric is told, for the flags of a verb: an entry is asked for unless it is [`QUIET`].
+#[inline]
+pub(crate) fn told(flags: u64) -> u64 {
+    if flags & QUIET == 0 { flags | ofi_sys::FI_COMPLETION } else { flags & !QUIET }
+}
+
+/// Flags of a verb with `more`, and with the endpoint's level if they say none: no call that takes flags
+/// looks at those which operations have without asking.
+#[inline]
+pub(crate) fn with(flags: u64, more: u64, level: u64) -> u64 {
+    const LEVELS: u64 = ofi_sys::FI_INJECT_COMPLETE
+        | ofi_sys::FI_TRANSMIT_COMPLETE
+        | ofi_sys::FI_DELIVERY_COMPLETE
+        | ofi_sys::FI_MATCH_COMPLETE
+        | ofi_sys::FI_COMMIT_COMPLETE;
+    flags | more | if flags & LEVELS == 0 { level } else { 0 }
+}
+
+impl CompletionLevel {
+    pub(crate) fn flag(self) -> OpFlags {
+        match self {
+            CompletionLevel::Inject => OpFlags::INJECT_COMPLETE,
+            CompletionLevel::Transmit => OpFlags::TRANSMIT_COMPLETE,
+            CompletionLevel::Delivery => OpFlags::DELIVERY_COMPLETE,
+            CompletionLevel::Match => OpFlags::MATCH_COMPLETE,
+            CompletionLevel::Commit => OpFlags::COMMIT_COMPLETE,
+        }
+    }
+}
+
 /// A verb that takes flags. Public in name only.
 pub trait Flagged: Verb {
     fn flags(&self) -> u64;
@@ -40,13 +73,7 @@ impl<V: Flagged, B, T: Threading> Operation<'_, V, B, T> {
     #[doc(alias = "FI_MATCH_COMPLETE")]
     #[doc(alias = "FI_COMMIT_COMPLETE")]
     pub fn level(self, level: CompletionLevel) -> Self {
-        self.flags(match level {
-            CompletionLevel::Inject => OpFlags::INJECT_COMPLETE,
-            CompletionLevel::Transmit => OpFlags::TRANSMIT_COMPLETE,
-            CompletionLevel::Delivery => OpFlags::DELIVERY_COMPLETE,
-            CompletionLevel::Match => OpFlags::MATCH_COMPLETE,
-            CompletionLevel::Commit => OpFlags::COMMIT_COMPLETE,
-        })
+        self.flags(level.flag())
     }
 
     /// Adds operation flags: those that say nothing about memory (`FENCE`, `MORE`, levels). Others

@@ -7,13 +7,15 @@ use libc::iovec;
 use super::{
     Failed, Memory, Op, Uses, Verb,
     lane::{self, Lane},
+    prefix,
     slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
-    Address, Error, ErrorKind, Result,
+    Address, Error, ErrorKind, Place, Result,
     buf::{INLINE_SEGMENTS, Segments},
-    endpoint::{Core, DIRECTED_MSG, Limits},
+    endpoint::{Core, DIRECTED_MSG, Limits, SINGLE},
     error::Needs,
+    mr::KeyKind,
     threading::{Threading, Word},
 };
 
@@ -31,11 +33,26 @@ pub(super) fn lay<V: Uses<B>, B: 'static, T: Threading>(
     lane: &Lane<T>,
     buffer: B,
 ) -> Laid<'_, V, B, T> {
-    let slot = lane.acquire();
-    let body = slot.body(Part::Whole, |b| b);
     // SAFETY: a slot just taken from the free list is ours alone, and its buffer storage is empty.
+    unsafe { lay_in(lane, lane.acquire(), buffer) }
+}
+
+/// As [`lay`], in a slot that is away already.
+///
+/// # Safety
+///
+/// The slot is the lane's and the caller's alone, and empty.
+#[inline(always)]
+pub(super) unsafe fn lay_in<'a, V: Uses<B>, B: 'static, T: Threading>(
+    lane: &'a Lane<T>,
+    slot: &'a Slot<T>,
+    buffer: B,
+) -> Laid<'a, V, B, T> {
+    let body = slot.body(Part::Whole, |b| b);
+    // SAFETY: the caller's promise.
     let list = unsafe {
         slot::store(&raw mut (*body).buffer, buffer);
+        V::moved(&mut *slot::stored::<B>(&raw mut (*body).buffer), Place::Operation);
         Glue::<V, B, T>::list(body)
     };
     Laid { lane, slot, list, kind: PhantomData }
@@ -47,7 +64,33 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
     #[inline(never)]
     pub(super) fn lift(self, error: Error) -> Failed<B> {
         // SAFETY: it is not posted, so the slot is ours alone.
-        unsafe { not_posted::<B, T>(self.slot, error) }
+        unsafe { not_posted::<V, B, T>(self.slot, error) }
+    }
+
+    /// Gives the buffer back and leaves the slot to the caller, whose it was.
+    pub(super) fn take_out(self) -> B {
+        let body = self.slot.body(Part::Whole, |b| b);
+        // SAFETY: it is not posted, so the slot is ours alone, and holds the `B`.
+        let mut buffer = unsafe { slot::take::<B>(&raw mut (*body).buffer) };
+        V::moved(&mut buffer, Place::Caller);
+        buffer
+    }
+
+    /// Puts keys in the places of their mappings' numbers, and holds these until the operation has
+    /// ended (rule M8). [`check`] has found that all are such.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn map_keys(&self, core: &Core<T>, verb: &mut V) -> Result<()> {
+        let domain = core.domain_core();
+        let mut mappings = Vec::new();
+        verb.change_keys(&mut |key| {
+            mappings.push(domain.resolve(key)?);
+            Ok(())
+        })?;
+        let body = self.slot.body(Part::Whole, |b| b);
+        // SAFETY: the slot is ours alone, and nothing is in it but the buffer.
+        unsafe { (*body).spilled.get_or_insert_default().mappings = mappings };
+        Ok(())
     }
 
     /// Posts the operation, or queues it if `queue` and there is no room.
@@ -55,23 +98,24 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
     /// # Safety
     ///
     /// The lane's endpoint is open and cannot close meanwhile; what [`Verb::issue`] asks for holds, but
-    /// for an address that may have been removed.
+    /// for an address that may have been removed; `mapped` if `map_keys` was called.
     #[inline(always)]
     pub(super) unsafe fn launch(
         self,
         verb: V,
         to: Option<Address>,
         queue: bool,
+        mapped: bool,
     ) -> Result<Op<V, B, T>, Failed<B>> {
         let Laid { lane, slot, list, .. } = self;
         let body = slot.body(Part::Whole, |b| b);
         // SAFETY: the slot is ours alone.
         unsafe {
             (*body).table = &Glue::<V, B, T>::TABLE;
-            slot::note::<V, T>(body, verb.note(list.total()));
+            slot::note::<V, T>(body, verb.note(&list));
         }
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
-        let extra = if list.count() >= INLINE_SEGMENTS { EXTRA } else { 0 };
+        let extra = if list.count() >= INLINE_SEGMENTS || mapped { EXTRA } else { 0 };
         // Also when it is to be queued: from here on the slot names its address.
         slot.state.store_fenced(PROVIDER | OP | extra);
         let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
@@ -95,7 +139,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         if status < 0 {
             if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
                 // SAFETY: it was not posted, so the slot is ours alone.
-                return Err(unsafe { not_posted::<B, T>(slot, refused::<V>(status)) });
+                return Err(unsafe { not_posted::<V, B, T>(slot, refused::<V>(status)) });
             }
             // SAFETY: as above.
             unsafe { Glue::<V, B, T>::keep_verb(body, verb) };
@@ -115,15 +159,16 @@ const REMOVED: isize = isize::MIN;
 /// The slot holds a `B` and is the caller's alone.
 #[cold]
 #[inline(never)]
-unsafe fn not_posted<B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
+unsafe fn not_posted<V: Uses<B>, B, T: Threading>(slot: &Slot<T>, error: Error) -> Failed<B> {
     // SAFETY: the caller's promise.
-    let buffer = unsafe {
+    let mut buffer = unsafe {
         let body = slot.body(Part::Whole, |b| b);
         slot::Body::clear_extra(body);
         let buffer = slot::take::<B>(&raw mut (*body).buffer);
         lane::Lane::home(slot);
         buffer
     };
+    V::moved(&mut buffer, Place::Caller);
     Failed::back(error, buffer)
 }
 
@@ -138,31 +183,49 @@ pub(super) fn refused<V: Verb>(status: isize) -> Error {
     Error::from_errno(crate::Errno::from_raw(status as i32), V::NAME)
 }
 
-/// What must hold before libfabric sees the operation.
+/// What must hold before libfabric sees the operation, of an endpoint that `caps` says what it is for.
 #[inline(always)]
 pub(super) fn check<V: Verb, T: Threading>(
     core: &Core<T>,
+    caps: u64,
     verb: V,
     list: &Segments,
     to: Option<Address>,
 ) -> Result<()> {
     let limits = &core.limits;
-    let good = verb.needs() & !limits.caps == 0
+    if V::HEADED && list.head() != limits.prefix as usize {
+        return Err(prefix::misfit(core, V::NAME, list.head()));
+    }
+    let good = verb.needs() & !caps == 0
         && list.count() <= limits.pieces::<V>()
-        && (V::RECEIVES || list.total() <= limits.message)
+        && (V::RECEIVES || list.total() - list.head() <= limits.message)
         && (!limits.local_registration || list.unregistered() == 0)
-        && !list.is_foreign(core.domain())
+        && !list.is_foreign(core.domain(), core.scope())
+        && !limits.refuse_device(list)
+        && verb.keys() & !u64::from(limits.keys) == 0
         && to.is_none_or(|address| core.knows(address));
     if !good {
         // In pieces: what goes there by reference would be kept in memory for every operation.
         let unknown = to.is_some_and(|address| !core.knows(address));
-        let foreign = list.is_foreign(core.domain());
-        return Err(refuse(core, verb, (list.count(), list.total()), foreign, unknown));
+        let foreign = list.is_foreign(core.domain(), core.scope());
+        if limits.refuse_device(list) {
+            return Err(device_refused::<V>());
+        }
+        let missing = verb.needs() & !caps;
+        let keys = verb.keys() & !u64::from(limits.keys) != 0;
+        let sizes = (list.count(), list.total() - list.head());
+        return Err(refuse::<V, T>(core, missing, keys, sizes, foreign, unknown));
     }
     verb.fits(list, limits.remote_iov)
 }
 
 impl Limits {
+    /// Whether memory of devices in the list cannot be used (rule M12).
+    #[inline(always)]
+    fn refuse_device(&self, list: &Segments) -> bool {
+        list.refuses_device(self.caps & ofi_sys::FI_HMEM != 0, self.device_registration)
+    }
+
     /// How many pieces of memory an operation may have.
     #[inline(always)]
     fn pieces<V: Verb>(&self) -> usize {
@@ -174,22 +237,39 @@ impl Limits {
     }
 }
 
-/// Why [`check`] does not like it: `count` and `total` of the list, whether it has regions of
+#[cold]
+fn device_refused<V: Verb>() -> Error {
+    Error::unsupported(V::NAME, Needs::Property("memory that the endpoint can use as it is"))
+        .detail("the memory is a device's")
+        .hint(
+            "ask for FI_HMEM in the hints; where the domain has FI_MR_HMEM use a slice of a region, \
+             registered for this operation",
+        )
+}
+
+/// Why [`check`] does not like it: the capabilities that are missing, whether its `keys` are not what
+/// the endpoint uses, `count` and `total` of the list, whether it has regions of
 /// another domain, and whether the address is none of this endpoint's.
 #[cold]
 #[inline(never)]
 pub(super) fn refuse<V: Verb, T: Threading>(
     core: &Core<T>,
-    verb: V,
+    missing: u64,
+    keys: bool,
     (count, total): (usize, usize),
     foreign: bool,
     unknown: bool,
 ) -> Error {
     let limits = &core.limits;
-    let missing = verb.needs() & !limits.caps;
+    if keys {
+        let raw = limits.keys == KeyKind::Mapped as u8;
+        let detail = if raw { "the key is not mapped" } else { "the key is another domain's" };
+        return Error::invalid(V::NAME, detail)
+            .hint("Domain::map makes a peer's region ready for a domain");
+    }
     if foreign {
         return Error::invalid(V::NAME, "a region of another domain")
-            .hint("register the memory on the endpoint's domain too");
+            .hint("register the memory on the endpoint's domain, or on the endpoint, too");
     }
     if count > limits.pieces::<V>() {
         return Error::new(ErrorKind::TooLarge { limit: limits.pieces::<V>() }, V::NAME)
@@ -206,7 +286,18 @@ pub(super) fn refuse<V: Verb, T: Threading>(
         )
         .hint("the provider ignores whom they are for; use tagged messages");
     }
-    if missing != 0 {
+    if missing == ofi_sys::FI_RECV {
+        return Error::unsupported(V::NAME, Needs::Capability("FI_RECV")).hint(
+            "where the endpoint has a shared receive context, its receives are posted there; \
+             otherwise ask for the capability in the hints",
+        );
+    }
+    if missing & SINGLE != 0 && missing & !SINGLE == 0 {
+        return Error::invalid(V::NAME, "the endpoint was made for batches of these")
+            .hint("post it in a batch, of one if need be");
+    }
+    if missing & !SINGLE != 0 {
+        let missing = missing & !SINGLE;
         let caps = crate::Caps::from_raw(missing);
         let name = caps.iter_names().next().map_or("unknown", |(name, _)| name);
         return Error::unsupported(V::NAME, Needs::Capability(name))
@@ -227,20 +318,27 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     const TABLE: Table<T> = Table {
         name: V::NAME,
         receives: V::RECEIVES,
+        claims: V::CLAIMS,
         drop_buffer: Self::drop_buffer,
+        lose_buffer: Self::lose_buffer,
         issue: Self::issue,
     };
 
     unsafe fn drop_buffer(storage: *mut slot::Storage) {
-        // SAFETY: the caller has a storage that `launch` put a `B` in.
+        // SAFETY: the caller has a storage that `lay` put a `B` in.
         drop(unsafe { slot::take::<B>(storage) });
+    }
+
+    unsafe fn lose_buffer(storage: *mut slot::Storage) {
+        // SAFETY: as above.
+        V::moved(unsafe { &mut *slot::stored::<B>(storage) }, Place::Lost);
     }
 
     /// The memory of the buffer in a slot.
     ///
     /// # Safety
     ///
-    /// `launch` stored a `B` in the body, which is the caller's.
+    /// `lay` stored a `B` in the body, which is the caller's.
     #[inline(always)]
     unsafe fn list(body: *mut slot::Body<T>) -> Segments {
         let mut list = Segments::for_access(V::ACCESS);
@@ -269,9 +367,9 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
     ///
     /// # Safety
     ///
-    /// `launch` prepared the slot with this table and wrote the verb down, the endpoint is open, and the address in the verb
-    /// is in its vector. The buffer was only moved since it was checked, so that its list is the
-    /// same (`Buf` promises both).
+    /// `launch` prepared the slot with this table and wrote the verb down, the endpoint is open, and
+    /// the address in the verb is in its vector. The buffer was only moved since it was checked, so
+    /// that its list is the same (`Buf` promises both).
     #[inline(never)]
     unsafe fn issue(slot: &Slot<T>) -> isize {
         // Out of the closure: the completer may write the outcome while `issue` still runs.
@@ -284,7 +382,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
             if let Some((iov, desc)) = list.single() {
                 return Self::issue_one(lane, slot, &verb, iov, desc);
             }
-            if let Some(overflow) = lane.overflow.filter(|_| V::RECEIVES) {
+            if let Some(overflow) = lane.habits.overflow.filter(|_| V::FILLS) {
                 let rest = overflow.segment();
                 list.push(rest.iov_base.cast(), rest.iov_len);
             }
@@ -308,7 +406,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Glue<V, B, T> {
         // SAFETY: the body's lists are the operation's. They live in the slot until it is home (rule
         // B9).
         unsafe {
-            let memory = match lane.overflow.filter(|_| V::RECEIVES) {
+            let memory = match lane.habits.overflow.filter(|_| V::FILLS) {
                 None => Memory::One(iov, desc),
                 Some(overflow) => {
                     let body = slot.body(Part::Buffer, |b| b);
@@ -347,8 +445,9 @@ unsafe fn keep<T: Threading>(body: *mut slot::Body<T>, list: &Segments) -> Memor
             }
             (iov.cast_const(), desc)
         } else {
-            let spilled = &mut (*body).spilled;
-            let (iov, desc) = &mut **spilled.insert(Box::new(list.iter().unzip()));
+            let spilled = (*body).spilled.get_or_insert_default();
+            spilled.lists = list.iter().unzip();
+            let (iov, desc) = &mut spilled.lists;
             (iov.as_mut_ptr().cast_const(), desc.as_mut_ptr())
         }
     };

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use super::{Memory, Operation, Outcome, Uses, Verb, Wide, lane::RECEIVES};
 use crate::{
     Access, Address,
-    buf::{BufMut, Segments},
+    buf::{BufMut, Place, Segments},
     endpoint::DIRECTED_MSG,
     threading::{Shared, Threading},
 };
@@ -21,6 +21,17 @@ pub struct RecvVerb {
     pub(crate) ignore: u64,
     pub(crate) tagged: Wide,
     pub(crate) directed: Wide,
+}
+
+impl RecvVerb {
+    /// The next message of anybody.
+    pub(crate) const ANY: RecvVerb = RecvVerb {
+        from: ofi_sys::FI_ADDR_UNSPEC,
+        tag: 0,
+        ignore: 0,
+        tagged: Wide::No,
+        directed: Wide::No,
+    };
 }
 
 /// What came in. All of it is what the provider's entry says, never what was asked for.
@@ -95,8 +106,19 @@ impl Received {
     }
 }
 
-impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
-    /// Receives tagged messages with this tag only.
+/// A verb that looks for a message. Public in name only.
+pub trait Matches: Verb {
+    fn matching(&mut self) -> &mut RecvVerb;
+}
+
+impl Matches for RecvVerb {
+    fn matching(&mut self) -> &mut RecvVerb {
+        self
+    }
+}
+
+impl<V: Matches, B, T: Threading> Operation<'_, V, B, T> {
+    /// Tagged messages with this tag only.
     #[doc(alias = "fi_trecv")]
     #[doc(alias = "fi_trecvv")]
     #[doc(alias = "fi_trecvmsg")]
@@ -104,36 +126,49 @@ impl<'ep, B, T: Threading> RecvOp<'ep, B, T> {
         if let Some(error) = self.core.limits.refuse_tag(tag) {
             self.fault(error);
         }
-        self.verb.tag = tag;
-        self.verb.tagged = Wide::Yes;
+        let matching = self.verb.matching();
+        matching.tag = tag;
+        matching.tagged = Wide::Yes;
         self
     }
 
     /// Bits of the tag that do not matter.
     pub fn ignore(mut self, mask: u64) -> Self {
         // Bits that tags cannot have are the provider's own: messages of its collectives have them.
-        self.verb.ignore = mask & self.core.limits.tag_bits;
-        self.verb.tagged = Wide::Yes;
+        let tag_bits = self.core.limits.tag_bits;
+        let matching = self.verb.matching();
+        matching.ignore = mask & tag_bits;
+        matching.tagged = Wide::Yes;
         self
     }
 
-    /// Receives from this peer only. Needs `FI_DIRECTED_RECV` (rule B36). Where the provider claims
+    /// Messages from this peer only. Needs `FI_DIRECTED_RECV` (rule B36). Where the provider claims
     /// it and ignores the peer of untagged receives (quirk 14), those are refused.
     #[doc(alias = "FI_DIRECTED_RECV")]
     pub fn from(mut self, peer: Address) -> Self {
-        self.verb.from = peer.raw();
-        self.verb.directed = Wide::Yes;
+        // An address of another vector is refused later.
+        let from = if self.core.knows(peer) { peer.matched() } else { peer.raw() };
+        let matching = self.verb.matching();
+        matching.from = from;
+        matching.directed = Wide::Yes;
         self.to = Some(peer);
         self
     }
 }
 
-/// What is kept of a receive until its end: the bytes that were offered, and whether it was a tagged
-/// one.
+/// What is kept of a receive until its end: the bytes that were offered, those of them that are room
+/// for a header, and whether it was a tagged one.
 #[derive(Clone, Copy, Debug)]
 pub struct RecvNote {
     posted: usize,
-    tagged: Wide,
+    /// The room, times two, and 1 for a tagged one.
+    head_tagged: usize,
+}
+
+impl RecvNote {
+    fn head(self) -> usize {
+        self.head_tagged >> 1
+    }
 }
 
 impl Verb for RecvVerb {
@@ -141,6 +176,7 @@ impl Verb for RecvVerb {
     type Note = RecvNote;
     const NAME: &'static str = "fi_recv";
     const RECEIVES: bool = true;
+    const HEADED: bool = true;
     const ACCESS: Access = Access::RECV;
 
     #[inline]
@@ -151,6 +187,7 @@ impl Verb for RecvVerb {
     #[inline]
     fn needs(&self) -> u64 {
         let way = if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
+        let way = way | ofi_sys::FI_RECV;
         match (self.directed.is_yes(), self.tagged.is_yes()) {
             (false, _) => way,
             (true, true) => way | ofi_sys::FI_DIRECTED_RECV,
@@ -187,8 +224,8 @@ impl Verb for RecvVerb {
     }
 
     #[inline]
-    fn note(&self, posted: usize) -> RecvNote {
-        RecvNote { posted, tagged: self.tagged }
+    fn note(&self, list: &Segments) -> RecvNote {
+        RecvNote { posted: list.total(), head_tagged: list.head() << 1 | self.tagged as usize }
     }
 
     #[inline]
@@ -197,16 +234,16 @@ impl Verb for RecvVerb {
     }
 
     #[inline]
-    fn finish(RecvNote { posted, tagged }: RecvNote, outcome: &Outcome) -> Received {
-        let has_data = outcome.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0;
+    fn finish(note: RecvNote, outcome: &Outcome) -> Received {
         if is_remote_write(outcome) {
             return Received::RemoteWrite { data: outcome.data, len: outcome.len };
         }
         Received::Message {
-            len: outcome.len.min(posted),
-            tag: tagged.is_yes().then_some(outcome.tag),
-            data: has_data.then_some(outcome.data),
-            source: (outcome.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(outcome.source),
+            // What the provider made itself may be shorter than the room (rule B10).
+            len: outcome.len.min(note.posted).saturating_sub(note.head()),
+            tag: (note.head_tagged & 1 != 0).then_some(outcome.tag),
+            data: outcome.data(),
+            source: outcome.source(),
         }
     }
 }
@@ -223,26 +260,32 @@ impl<B: BufMut> Uses<B> for RecvVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments_mut(list);
     }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLAIN: RecvVerb = RecvVerb {
-        from: ofi_sys::FI_ADDR_UNSPEC,
-        tag: 0,
-        ignore: 0,
-        tagged: Wide::No,
-        directed: Wide::No,
-    };
+    const PLAIN: RecvVerb = RecvVerb::ANY;
 
     fn outcome(flags: u64) -> Outcome {
         Outcome { flags, len: 10, data: 7, tag: 9, source: ofi_sys::FI_ADDR_NOTAVAIL }
     }
 
+    /// The note of a receive into so many bytes.
+    fn note(verb: RecvVerb, posted: usize) -> RecvNote {
+        let mut list = Segments::new();
+        list.push(std::ptr::dangling_mut(), posted);
+        verb.note(&list)
+    }
+
     fn finish(verb: RecvVerb, outcome: &Outcome, posted: usize) -> Received {
-        RecvVerb::finish(verb.note(posted), outcome)
+        RecvVerb::finish(note(verb, posted), outcome)
     }
 
     // What it is follows from what was posted: providers set different flags.
@@ -271,9 +314,24 @@ mod tests {
     #[test]
     fn the_length_never_exceeds_the_buffer() {
         let (outcome, posted) = (outcome(ofi_sys::FI_RECV), 4);
-        assert_eq!(RecvVerb::excess(PLAIN.note(posted), &outcome), 6);
-        assert_eq!(RecvVerb::excess(PLAIN.note(outcome.len), &outcome), 0);
+        assert_eq!(RecvVerb::excess(note(PLAIN, posted), &outcome), 6);
+        assert_eq!(RecvVerb::excess(note(PLAIN, outcome.len), &outcome), 0);
         assert_eq!(finish(PLAIN, &outcome, posted).len(), 4);
+    }
+
+    // rule: B10
+    #[test]
+    fn room_for_a_header_is_not_counted() {
+        let mut bytes = [0_u8; 24];
+        let mut list = Segments::new();
+        list.push(bytes.as_mut_ptr(), 8);
+        list.end_head();
+        list.push(bytes[8..].as_mut_ptr(), 16);
+        let note = RecvVerb { tagged: Wide::Yes, ..PLAIN }.note(&list);
+        let received = |len| RecvVerb::finish(note, &Outcome { len, ..outcome(ofi_sys::FI_RECV) });
+        assert_eq!((received(24).len(), received(24).tag()), (16, Some(9)));
+        assert_eq!((received(30).len(), received(8).len(), received(3).len()), (16, 0, 0));
+        assert_eq!(RecvVerb::excess(note, &Outcome { len: 30, ..outcome(0) }), 6);
     }
 
     // rule: B11
@@ -283,6 +341,6 @@ mod tests {
         let received = finish(PLAIN, &outcome(flags), 100);
         assert_eq!(received, Received::RemoteWrite { data: 7, len: 10 });
         assert!(received.is_empty());
-        assert_eq!(RecvVerb::excess(PLAIN.note(4), &outcome(flags)), 0);
+        assert_eq!(RecvVerb::excess(note(PLAIN, 4), &outcome(flags)), 0);
     }
 }

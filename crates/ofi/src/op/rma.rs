@@ -5,11 +5,12 @@ use std::ffi::c_void;
 use super::{
     Memory, Operation, Outcome, Uses, Verb,
     inject::Injects,
-    options::{Carries, Data, Flagged},
+    options::{Carries, Data, Flagged, told, with},
 };
 use crate::{
     Access, Error, ErrorKind, RemoteSlice, Result,
-    buf::{Buf, BufMut, Segments},
+    buf::{Buf, BufMut, Place, Segments},
+    endpoint::{SINGLE_READS, SINGLE_WRITES},
     threading::{Shared, Threading},
 };
 
@@ -55,6 +56,8 @@ struct Targets {
     count: usize,
     pieces: [ofi_sys::fi_rma_iov; Targets::MOST],
     rights: Access,
+    /// What their keys are: bits of `KeyKind`.
+    keys: u64,
 }
 
 impl Targets {
@@ -62,20 +65,27 @@ impl Targets {
 
     fn new(peer: u64, first: RemoteSlice) -> Targets {
         let nothing = ofi_sys::fi_rma_iov { addr: 0, len: 0, key: 0 };
-        let mut targets =
-            Targets { peer, count: 0, pieces: [nothing; Targets::MOST], rights: first.rights };
+        let pieces = [nothing; Targets::MOST];
+        let mut targets = Targets { peer, count: 0, pieces, rights: first.rights, keys: 0 };
         targets.push(first);
         targets
     }
 
     /// Counts one too many as one too many: `check` refuses that.
     fn push(&mut self, slice: RemoteSlice) {
-        let RemoteSlice { addr, len, key, rights } = slice;
+        let RemoteSlice { addr, len, key, rights, kind } = slice;
         if let Some(piece) = self.pieces.get_mut(self.count) {
             *piece = ofi_sys::fi_rma_iov { addr, len, key };
         }
         self.count += 1;
         self.rights &= rights;
+        self.keys |= kind as u64;
+    }
+
+    #[cold]
+    fn change_keys(&mut self, change: &mut dyn FnMut(&mut u64) -> Result<()>) -> Result<()> {
+        // One too many was counted as such; `check` has refused it.
+        self.pieces.iter_mut().take(self.count).try_for_each(|piece| change(&mut piece.key))
     }
 
     /// That `total` bytes go there (rules B32, M15).
@@ -223,7 +233,20 @@ impl Verb for WriteVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        ofi_sys::FI_RMA | ofi_sys::FI_WRITE
+        ofi_sys::FI_RMA | ofi_sys::FI_WRITE | SINGLE_WRITES
+    }
+
+    fn add_flags(&mut self, flags: u64, level: u64) {
+        self.flags = with(self.flags, flags, level);
+    }
+
+    #[inline]
+    fn keys(&self) -> u64 {
+        self.targets.keys
+    }
+
+    fn change_keys(&mut self, change: &mut dyn FnMut(&mut u64) -> Result<()>) -> Result<()> {
+        self.targets.change_keys(change)
     }
 
     fn fits(&self, list: &Segments, remote_iov: usize) -> Result<()> {
@@ -257,7 +280,7 @@ impl Verb for WriteVerb {
                     ofi_sys::fi_writev(ep, iov, desc, n, peer, addr, key, context)
                 }
                 (memory, ..) => self.targets.message(memory, context, self.data, |message| {
-                    let mut flags = self.flags | ofi_sys::FI_COMPLETION;
+                    let mut flags = told(self.flags);
                     if self.data.there.is_yes() {
                         flags |= ofi_sys::FI_REMOTE_CQ_DATA;
                     }
@@ -268,7 +291,7 @@ impl Verb for WriteVerb {
     }
 
     #[inline]
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     #[inline]
     fn finish((): (), _: &Outcome) -> Written {
@@ -290,7 +313,20 @@ impl Verb for ReadVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        ofi_sys::FI_RMA | ofi_sys::FI_READ
+        ofi_sys::FI_RMA | ofi_sys::FI_READ | SINGLE_READS
+    }
+
+    fn add_flags(&mut self, flags: u64, level: u64) {
+        self.flags = with(self.flags, flags, level);
+    }
+
+    #[inline]
+    fn keys(&self) -> u64 {
+        self.targets.keys
+    }
+
+    fn change_keys(&mut self, change: &mut dyn FnMut(&mut u64) -> Result<()>) -> Result<()> {
+        self.targets.change_keys(change)
     }
 
     fn fits(&self, list: &Segments, remote_iov: usize) -> Result<()> {
@@ -318,15 +354,15 @@ impl Verb for ReadVerb {
                     ofi_sys::fi_readv(ep, iov, desc, n, peer, addr, key, context)
                 }
                 (memory, _) => self.targets.message(memory, context, Data::NONE, |message| {
-                    ofi_sys::fi_readmsg(ep, message, self.flags | ofi_sys::FI_COMPLETION)
+                    ofi_sys::fi_readmsg(ep, message, told(self.flags))
                 }),
             }
         }
     }
 
     #[inline]
-    fn note(&self, posted: usize) -> usize {
-        posted
+    fn note(&self, list: &Segments) -> usize {
+        list.total()
     }
 
     #[inline]
@@ -367,11 +403,21 @@ impl<B: Buf> Uses<B> for WriteVerb {
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
     }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
+    }
 }
 
 impl<B: BufMut> Uses<B> for ReadVerb {
     #[inline]
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments_mut(list);
+    }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }

@@ -5,11 +5,12 @@ use std::ffi::c_void;
 use super::{
     Memory, Operation, Outcome, Uses, Verb, Wide,
     inject::Injects,
-    options::{Carries, Data, Flagged},
+    options::{Carries, Data, Flagged, told, with},
 };
 use crate::{
-    Access,
-    buf::{Buf, Segments},
+    Access, Error,
+    buf::{Buf, Place, Segments},
+    endpoint::SINGLE_SENDS,
     threading::{Shared, Threading},
 };
 
@@ -40,6 +41,10 @@ impl<'ep, B, T: Threading> SendOp<'ep, B, T> {
     pub fn tag(mut self, tag: u64) -> Self {
         if let Some(error) = self.core.limits.refuse_tag(tag) {
             self.fault(error);
+        }
+        if self.verb.flags & ofi_sys::FI_MULTICAST != 0 {
+            // There is no such flag for tagged messages: the group would be taken for a peer.
+            self.fault(Error::invalid("fi_tsend", "messages to a group have no tag"));
         }
         self.verb.tag = tag;
         self.verb.tagged = Wide::Yes;
@@ -85,6 +90,7 @@ impl Verb for SendVerb {
     type Note = ();
     const NAME: &'static str = "fi_send";
     const RECEIVES: bool = false;
+    const HEADED: bool = true;
     const ACCESS: Access = Access::SEND;
 
     #[inline]
@@ -94,7 +100,12 @@ impl Verb for SendVerb {
 
     #[inline]
     fn needs(&self) -> u64 {
-        if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG }
+        let kind = if self.tagged.is_yes() { ofi_sys::FI_TAGGED } else { ofi_sys::FI_MSG };
+        kind | SINGLE_SENDS
+    }
+
+    fn add_flags(&mut self, flags: u64, level: u64) {
+        self.flags = with(self.flags, flags, level);
     }
 
     #[inline(always)]
@@ -127,7 +138,7 @@ impl Verb for SendVerb {
     }
 
     #[inline]
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     #[inline]
     fn finish((): (), _: &Outcome) -> Sent {
@@ -149,7 +160,7 @@ impl SendVerb {
         memory: Memory,
         context: *mut c_void,
     ) -> isize {
-        let mut flags = self.flags | ofi_sys::FI_COMPLETION;
+        let mut flags = told(self.flags);
         if self.data.there.is_yes() {
             flags |= ofi_sys::FI_REMOTE_CQ_DATA;
         }
@@ -181,5 +192,10 @@ impl<B: Buf> Uses<B> for SendVerb {
     #[inline]
     fn list(buffer: &mut B, list: &mut Segments) {
         buffer.segments(list);
+    }
+
+    #[inline]
+    fn moved(buffer: &mut B, to: Place) {
+        buffer.moved(to);
     }
 }

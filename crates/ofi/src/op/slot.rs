@@ -30,7 +30,7 @@
 //! The body is written by the poster before `PROVIDER` or `QUEUED` is set, by the completer before
 //! `DONE` is set, and read by the owner the table above names. The state word orders these.
 
-use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, task::Waker};
+use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, sync::Arc, task::Waker};
 
 use libc::iovec;
 
@@ -39,6 +39,7 @@ use crate::{
     Error,
     buf::INLINE_SEGMENTS,
     cq::Deferred,
+    mr::Mapping,
     sync::{Guarded, Watch},
     threading::{Threading, Word},
 };
@@ -102,7 +103,7 @@ pub(crate) struct Body<T: Threading> {
     pub(crate) buffer: Storage,
     /// Why it failed, if it did. `None` in a free slot.
     pub(crate) error: Option<Error>,
-    pub(crate) spilled: Option<Box<(Vec<iovec>, Vec<*mut c_void>)>>,
+    pub(crate) spilled: Option<Box<Spilled<T>>>,
     pub(crate) ticket: *const (),
     /// Vectors live here until the completion (rule B9, FI_ASYNC_IOV).
     pub(crate) desc: [MaybeUninit<*mut c_void>; INLINE_SEGMENTS],
@@ -112,6 +113,20 @@ pub(crate) struct Body<T: Threading> {
     waker: MaybeUninit<Waker>,
     /// The verb's arguments, where it waits to be posted.
     pub(crate) verb: VerbStorage,
+}
+
+/// What an operation needs until its end that has no room in its slot.
+pub(crate) struct Spilled<T: Threading> {
+    /// Lists of more segments than fit.
+    pub(crate) lists: (Vec<iovec>, Vec<*mut c_void>),
+    /// What the keys are of that it uses (rule M8).
+    pub(crate) mappings: Vec<Arc<Mapping<T>>>,
+}
+
+impl<T: Threading> Default for Spilled<T> {
+    fn default() -> Self {
+        Spilled { lists: (Vec::new(), Vec::new()), mappings: Vec::new() }
+    }
 }
 
 /// Room for a verb: reads and writes name up to three pieces of remote memory.
@@ -126,8 +141,12 @@ pub(crate) struct Table<T: Threading> {
     pub(crate) name: &'static str,
     /// Whether it completes on the receive queue.
     pub(crate) receives: bool,
+    /// Whether it keeps the message that it finds.
+    pub(crate) claims: bool,
     /// Drops the buffer in place.
     pub(crate) drop_buffer: unsafe fn(*mut Storage),
+    /// Tells the buffer that nothing will end its operation.
+    pub(crate) lose_buffer: unsafe fn(*mut Storage),
     /// Hands the operation to the provider: the value of the C call.
     pub(crate) issue: unsafe fn(&Slot<T>) -> isize,
 }
@@ -174,8 +193,14 @@ impl<T: Threading> Slot<T> {
         }
         struct Free<T>(T);
         impl<T: Threading> Free<T> {
-            const TABLE: Table<T> =
-                Table { name: "", receives: false, drop_buffer: nothing, issue: never::<T> };
+            const TABLE: Table<T> = Table {
+                name: "",
+                receives: false,
+                claims: false,
+                drop_buffer: nothing,
+                lose_buffer: nothing,
+                issue: never::<T>,
+            };
         }
         Slot {
             context: Guarded::new(MaybeUninit::zeroed()),
@@ -245,6 +270,27 @@ impl<T: Threading> Slot<T> {
         self.watch[Part::Buffer as usize].reads();
         // SAFETY: the caller's promise; the table is always one.
         unsafe { (*self.body.get()).table }
+    }
+
+    /// What the entry said of the operation that ended here.
+    ///
+    /// # Safety
+    ///
+    /// The slot is `DONE` and the caller's.
+    pub(crate) unsafe fn outcome(&self) -> Outcome {
+        // SAFETY: the caller's promise.
+        self.body(Part::Outcome, |b| unsafe { (*b).outcome })
+    }
+
+    /// Whether the operation that ended here keeps the message that it found.
+    ///
+    /// # Safety
+    ///
+    /// The slot is `DONE` and the caller's, and was not disposed of.
+    pub(crate) unsafe fn keeps_message(&self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.table() }.claims
+            && self.body(Part::Outcome, |b| unsafe { (*b).error.is_none() })
     }
 
     /// Ends an operation that succeeded and whose `Op` is there without a waker, which is the usual
@@ -470,6 +516,16 @@ impl<T: Threading> Slot<T> {
 }
 
 impl Outcome {
+    /// Immediate data, if the entry says that there are any.
+    pub(crate) fn data(&self) -> Option<u64> {
+        (self.flags & ofi_sys::FI_REMOTE_CQ_DATA != 0).then_some(self.data)
+    }
+
+    /// Who sent it, as the provider numbers peers, if the queue and the provider tell.
+    pub(crate) fn source(&self) -> Option<u64> {
+        (self.source != ofi_sys::FI_ADDR_NOTAVAIL).then_some(self.source)
+    }
+
     /// Writes it field by field: copied as a whole it would go through memory, and reading in wider
     /// pieces what was just written in words has to wait for the store buffer.
     ///
@@ -502,6 +558,26 @@ impl<T: Threading> Body<T> {
             (*body).error = None;
             (*body).spilled = None;
         }
+    }
+
+    /// Numbers an operation of a batch, in place of its verb's note: those end without a `finish`.
+    ///
+    /// # Safety
+    ///
+    /// The slot is the poster's or a batch's.
+    pub(crate) unsafe fn number(body: *mut Body<T>, number: u64) {
+        // SAFETY: the caller's promise; it fits.
+        unsafe { (&raw mut (*body).note).cast::<u64>().write(number) }
+    }
+
+    /// The number that [`number`](Self::number) gave it.
+    ///
+    /// # Safety
+    ///
+    /// It did, and nobody is at it just now.
+    pub(crate) unsafe fn numbered(body: *mut Body<T>) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { (&raw const (*body).note).cast::<u64>().read() }
     }
 
     /// Drops the buffer in place: what happens to an orphan without a ticket.

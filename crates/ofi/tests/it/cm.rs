@@ -17,8 +17,12 @@ use crate::harness::{
     Kinds, LIMIT, List, Mode, Parent, Peer, Stop, Target, Verdict, cases, pattern,
 };
 
+mod batches;
+mod control;
 mod defects;
 
+use batches::{batches_on_a_connection, peer_closes_in_a_batch_in_flight};
+use control::the_socket_of_a_connection;
 use defects::{descriptor_closed_twice, listener_dangles};
 
 pub fn register(list: &mut List) {
@@ -28,7 +32,8 @@ pub fn register(list: &mut List) {
         shut_down peer_closes expires_and_goes_on dropped_midway requests_in_order
         no_stale_events waits hundred_connections futures misuse close_in_use two_processes peer_killed
     );
-    cases!(list, msg: descriptor_closed_twice);
+    cases!(list, msg: descriptor_closed_twice the_socket_of_a_connection);
+    cases!(list, msg: batches_on_a_connection peer_closes_in_a_batch_in_flight);
     let shared: [(&str, fn(&Target) -> Verdict); 2] =
         [("woken_by_another_thread", woken_by_another_thread), ("signalled", signalled)];
     for (name, body) in shared {

@@ -1,8 +1,9 @@
 //! Collectives: in one process and in two, results beside those of the host, and what is refused.
 
 use ofi::{
-    Access, Address, AtomicOp, AvSet, Caps, Collective, Confined, Datatype, Defect, Endpoint,
-    ErrorKind, EventQueue, FabricAddress, Group, Join, Op, Rdm, Returned, SetFlags, quirk,
+    Access, Address, AtomicOp, AvSet, Caps, Collective, CollectiveGroup, Confined, Datatype,
+    Defect, Endpoint, ErrorKind, EventQueue, FabricAddress, Join, Op, Rdm, Returned, SetFlags,
+    quirk,
 };
 
 use crate::harness::{
@@ -19,9 +20,9 @@ pub fn register(list: &mut List) {
         what_there_is
         as_futures
         two_processes
-        quirk_29_stray_contexts
-        quirk_30_broadcast_overruns
-        quirk_31_root_is_rank
+        quirk_53_stray_contexts
+        quirk_54_broadcast_overruns
+        quirk_55_root_is_rank
     );
 }
 
@@ -60,13 +61,13 @@ impl<T: Mode> Members<T> {
         Ok(set)
     }
 
-    pub fn begin(&self) -> Result<Vec<Join<T>>, Stop> {
+    pub fn begin(&self) -> Result<Vec<Join<CollectiveGroup<T>>>, Stop> {
         let sets = self.endpoints.iter().map(|_| self.set()).collect::<Result<Vec<_>, _>>()?;
-        let joins = self.endpoints.iter().zip(sets).map(|(ep, set)| Ok(ep.join(set)?));
+        let joins = self.endpoints.iter().zip(sets).map(|(ep, set)| Ok(ep.join_collective(set)?));
         joins.collect()
     }
 
-    pub fn join(&self) -> Result<Vec<Group<T>>, Stop> {
+    pub fn join(&self) -> Result<Vec<CollectiveGroup<T>>, Stop> {
         self.begin()?.into_iter().map(|join| Ok(join.wait(LIMIT)?)).collect()
     }
 
@@ -164,7 +165,7 @@ fn all_results(t: &Target) -> Verdict {
             }
         }
         reductions(&groups)?;
-        groups.into_iter().try_for_each(Group::close)?;
+        groups.into_iter().try_for_each(CollectiveGroup::close)?;
         let Members { endpoints, rig, .. } = members;
         endpoints.into_iter().try_for_each(|endpoint| endpoint.close(LIMIT))?;
         assert_eq!(rig.cq.counts().stray, 0);
@@ -174,7 +175,7 @@ fn all_results(t: &Target) -> Verdict {
 }
 
 /// Every operation on every type of value that the provider says it has.
-fn reductions(groups: &[Group<Confined>]) -> Verdict {
+fn reductions(groups: &[CollectiveGroup<Confined>]) -> Verdict {
     macro_rules! integers {
         ($($datatype:ident $ty:ty;)*) => {$({
             let value = |rank: usize| ((rank * 5 + 3) % 7) as $ty;
@@ -226,7 +227,7 @@ fn reductions(groups: &[Group<Confined>]) -> Verdict {
 }
 
 fn reduced(
-    groups: &[Group<Confined>],
+    groups: &[CollectiveGroup<Confined>],
     datatype: Datatype,
     op: AtomicOp,
     value: impl Fn(usize) -> Vec<u8>,
@@ -308,7 +309,11 @@ fn registered_buffers(t: &Target) -> Verdict {
     let groups = members.join()?;
     let ops = posted!(groups, |group, rank| {
         let region = |bytes: Vec<u8>| {
-            members.rig.domain.register(bytes, Access::COLLECTIVE).map_err(|f| f.error)
+            members
+                .rig
+                .domain
+                .register(bytes, Access::COLLECTIVE | Access::SEND | Access::RECV)
+                .map_err(|f| f.error)
         };
         let (own, room) = (region(u64s(8, |i| given(rank, i)))?, region(vec![0; 64])?);
         group.all_reduce((own, room), Datatype::Uint64, AtomicOp::Max)
@@ -354,7 +359,10 @@ fn wrong_counts(t: &Target) -> Verdict {
     ];
     assert!(invalid.iter().all(|kind| *kind == ErrorKind::Invalid), "{invalid:?}");
     let crooked = {
-        let region = members.rig.domain.register(bytes(32), Access::COLLECTIVE);
+        let region = members
+            .rig
+            .domain
+            .register(bytes(32), Access::COLLECTIVE | Access::SEND | Access::RECV);
         let mut rest = region.map_err(|f| f.error)?.split_off(1);
         drop(rest.split_off(24));
         refused!(group.broadcast(rest, root, u))
@@ -367,7 +375,7 @@ fn wrong_counts(t: &Target) -> Verdict {
     let stranger: FabricAddress = std::net::SocketAddr::from(([127, 0, 0, 1], 9)).into();
     let stranger = members.rig.av.insert(&stranger)?;
     assert_eq!(refused!(group.broadcast(bytes(24), stranger, u)), ErrorKind::Invalid);
-    // Longer than what ends (quirk 29).
+    // Longer than what ends (quirk 53).
     let long = 24 * 1024;
     let too_large = [
         refused!(group.all_reduce((bytes(long), bytes(long)), u, AtomicOp::Sum)),
@@ -484,7 +492,7 @@ fn two_processes(t: &Target) -> Verdict {
     }
     let mut set = members.rig.av.set().count(2).flags(SetFlags::BARRIER_SET).open()?;
     order.iter().try_for_each(|address| set.insert(*address))?;
-    let group = members.endpoints[0].join(set)?.wait(LIMIT)?;
+    let group = members.endpoints[0].join_collective(set)?.wait(LIMIT)?;
     assert_eq!(group.rank(), rank);
     for round in 0..50_u64 {
         group.barrier().wait(LIMIT)?;
@@ -525,21 +533,21 @@ pub(crate) fn forever(bytes: Vec<u8>) -> *mut std::ffi::c_void {
 }
 
 /// Two members whose groups are used by raw calls: what these report are strays here.
-fn two_raw(t: &Target) -> Result<(Members<Confined>, Vec<Group<Confined>>), Stop> {
+fn two_raw(t: &Target) -> Result<(Members<Confined>, Vec<CollectiveGroup<Confined>>), Stop> {
     let members = Members::<Confined>::open(t, 2)?;
     let groups = members.join()?;
     ended!(posted!(groups, |group, _rank| group.barrier()));
     Ok((members, groups))
 }
 
-pub(crate) fn address_of(group: &Group<Confined>) -> u64 {
+pub(crate) fn address_of(group: &CollectiveGroup<Confined>) -> u64 {
     // SAFETY: the group is open, and joined.
     unsafe { ofi_sys::fi_mc_addr(group.as_raw()) }
 }
 
-/// Defect 29: a collective of messages longer than an eager one does not end.
-// quirk: 29
-fn quirk_29_stray_contexts(t: &Target) -> Verdict {
+/// Defect 53: a collective of messages longer than an eager one does not end.
+// quirk: 53
+fn quirk_53_stray_contexts(t: &Target) -> Verdict {
     const LEN: usize = 20 << 10;
     let (members, groups) = two_raw(t)?;
     let results: Vec<_> = (0..2).map(|_| forever(vec![0; LEN])).collect();
@@ -576,9 +584,9 @@ fn quirk_29_stray_contexts(t: &Target) -> Verdict {
     std::process::exit(0)
 }
 
-/// Defect 30: a broadcast of three values to two members changes the fourth.
-// quirk: 30
-fn quirk_30_broadcast_overruns(t: &Target) -> Verdict {
+/// Defect 54: a broadcast of three values to two members changes the fourth.
+// quirk: 54
+fn quirk_54_broadcast_overruns(t: &Target) -> Verdict {
     let (members, groups) = two_raw(t)?;
     let buffers = [forever(vec![1; 8]), forever(vec![2; 8])];
     raw_broadcast(&members, &groups, buffers, 3, address_or_rank(t, &members, 0))?;
@@ -590,9 +598,9 @@ fn quirk_30_broadcast_overruns(t: &Target) -> Verdict {
     Ok(())
 }
 
-/// Defect 31: the number of an address, taken for a rank, names another member.
-// quirk: 31
-fn quirk_31_root_is_rank(t: &Target) -> Verdict {
+/// Defect 55: the number of an address, taken for a rank, names another member.
+// quirk: 55
+fn quirk_55_root_is_rank(t: &Target) -> Verdict {
     let (members, groups) = two_raw(t)?;
     let root = members.addresses[0].as_raw();
     assert_eq!(
@@ -617,7 +625,7 @@ fn address_or_rank(t: &Target, members: &Members<Confined>, rank: usize) -> u64 
 
 fn raw_broadcast(
     members: &Members<Confined>,
-    groups: &[Group<Confined>],
+    groups: &[CollectiveGroup<Confined>],
     buffers: [*mut std::ffi::c_void; 2],
     count: usize,
     root: u64,

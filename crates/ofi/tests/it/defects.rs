@@ -21,9 +21,11 @@ pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_18_insert_crashes quirk_19_short_receive_hangs);
     cases!(list, rdm: quirk_21_error_text_crashes quirk_23_segments_dangle quirk_24_request_dangles);
     cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
-    cases!(list, rdm: quirk_26_fetches_crash);
+    cases!(list, rdm: quirk_26_fetches_crash quirk_29_entries_come_late);
+    cases!(list, dgram: quirk_30_failed_join_stays);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
+    list.leaks("defects::quirk_30_failed_join_stays");
 }
 
 /// Memory for the rest of the process.
@@ -399,5 +401,85 @@ fn closed_while_somebody_connects<K: Connectionless, T: Mode>(t: &Target) -> Ver
     let receive = c.recv(vec![0; 8]).post()?;
     a.send(vec![3; 8], rig.av.insert(&c.name()?)?).wait(LIMIT)?;
     assert_eq!(receive.wait(LIMIT)?.1, vec![3; 8]);
+    Ok(())
+}
+
+/// Defect 29: what sm2 had on its way for a closed endpoint ends for another one later. Elsewhere
+/// nothing comes once the queue was seen empty, which is what the slots in limbo wait for.
+fn quirk_29_entries_come_late<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    if quirk(&t.provider, Defect::CloseInFlight).is_some() {
+        return Ok(());
+    }
+    let two = Two::<T>::open(t, Caps::MSG)?;
+    let sender = two.another()?;
+    let none = std::ptr::null_mut();
+    let room = forever([0_u8; 1 << 16]);
+    let mut receive = |len| {
+        let received = context();
+        // SAFETY: room and context are never freed.
+        unsafe { two.b.recv(room.as_mut_ptr(), len, none, None, received) }.map(|()| received)
+    };
+    let first = receive(8)?;
+    let (bytes, sent) = (vec![7_u8; 8].leak(), context());
+    // SAFETY: bytes and context are never freed; the address was inserted.
+    two.until_posted(&|| unsafe { sender.send(bytes.as_ptr(), 8, none, two.to_b, sent) })?;
+    let mut seen = Vec::new();
+    let mut until = |context: *mut std::ffi::c_void, most: usize| {
+        let mut ended = Vec::new();
+        for _ in 0..most {
+            ended.extend(two.read().into_iter().map(|(context, _)| context));
+            if ended.contains(&context) {
+                break;
+            }
+        }
+        seen.extend(ended);
+        seen.contains(&context)
+    };
+    assert!(until(first, 1_000_000));
+    let (bytes, sent) = (vec![7_u8; 8210].leak(), context());
+    // SAFETY: bytes and context are never freed; the address was inserted.
+    unsafe { sender.send(bytes.as_ptr(), bytes.len(), none, two.to_b, sent) }?;
+    let early = until(sent, 1000);
+    sender.close()?;
+    let _in_its_place = two.another()?;
+    let early = early || until(sent, 1000);
+    // The message may be gone with its sender.
+    let second = receive(8210)?;
+    until(second, 100_000);
+    let late = !early && until(sent, 1000);
+    assert_eq!(late, quirk(&t.provider, Defect::EntriesComeLate).is_some());
+    std::process::exit(0)
+}
+
+/// Defect 30: a join that fails is told as if it had not, and keeps its endpoint from being closed.
+fn quirk_30_failed_join_stays<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG | Caps::MULTICAST)?;
+    let events = rig.fabric.event_queue::<T>().open()?;
+    let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+    let builder = builder.completion_queue(&rig.cq).event_queue(&events);
+    let ep: ofi::Endpoint<K, T> = builder.enable()?;
+    // Its own address is that of no group.
+    let mut name = ep.name()?.bytes().to_vec();
+    name.resize(512, 0);
+    let (mut mc, mut event) = (std::ptr::null_mut(), 0);
+    // SAFETY: all-zero is a value of a C structure.
+    let mut entry: ofi_sys::fi_eq_err_entry = unsafe { std::mem::zeroed() };
+    let room = size_of_val(&entry);
+    // SAFETY: endpoint and queue are open; the address has zeroes behind it; the event goes to an entry
+    // that is as long as stated.
+    let (joined, length) = unsafe {
+        let (address, none) = (name.as_ptr().cast(), std::ptr::null_mut());
+        let joined = ofi_sys::fi_join(ep.as_raw(), address, 0, &raw mut mc, none);
+        let to = (&raw mut entry).cast();
+        (joined, ofi_sys::fi_eq_read(events.as_raw(), &raw mut event, to, room, 0))
+    };
+    assert!(quirk(&t.provider, Defect::FailedJoinStays).is_some());
+    assert_eq!((joined, event), (0, ofi_sys::FI_JOIN_COMPLETE), "it is gone");
+    assert_eq!((length, entry.err), (room as isize, -libc::EINVAL), "it is gone");
+    // SAFETY: the group is open, and nobody uses it any more.
+    let closed = unsafe { ofi_sys::fi_close(mc.cast()) };
+    assert_eq!(closed, -libc::EADDRNOTAVAIL, "it is gone");
+    let Err(ofi::CloseError::Failed(_)) = ep.close(LIMIT) else { panic!("it is gone") };
+    assert!(ofi::leaked().objects > 0);
     Ok(())
 }

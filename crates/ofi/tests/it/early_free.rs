@@ -90,7 +90,7 @@ fn a_leak_is_told(_: &Target) -> Verdict {
 }
 
 /// Memory that is not this value's own: it may be freed under it.
-struct Lent(*mut u8, usize);
+pub(crate) struct Lent(pub *mut u8, pub usize);
 
 // SAFETY: plain numbers.
 unsafe impl Send for Lent {}

@@ -31,7 +31,7 @@ pub fn register(list: &mut List) {
         a_member_sends_too_much
     );
     cases!(list, rdm:
-        several_threads_are_refused short_receives quirk_33_short_receive_crashes
+        several_threads_are_refused short_receives quirk_57_short_receive_crashes
     );
     for name in [
         "group_closed_in_flight",
@@ -180,12 +180,12 @@ fn endpoint_closed_with_a_group(t: &Target) -> Verdict {
 fn dropped_join(t: &Target) -> Verdict {
     let members = Members::<Confined>::open(t, 2)?;
     let (a, b) = (&members.endpoints[0], &members.endpoints[1]);
-    drop(a.join(members.set()?)?);
+    drop(a.join_collective(members.set()?)?);
     members.drive()?;
     // It is still under way.
-    let busy = a.join(members.set()?).expect_err("one at a time");
+    let busy = a.join_collective(members.set()?).expect_err("one at a time");
     assert!(busy.error.is_busy(), "{}", busy.error);
-    let group = b.join(members.set()?)?.wait(LIMIT)?;
+    let group = b.join_collective(members.set()?)?.wait(LIMIT)?;
     group.close()?;
     progress_until(&members.rig.cq, "its end", || {
         // The event is nobody's, and reaches nobody.
@@ -206,7 +206,7 @@ impl Over for Endpoint<Rdm, Confined> {
     fn join_is_over(&self, members: &Members<Confined>) -> bool {
         let mut set = members.set().expect("a set");
         set.remove(members.addresses[1]).expect("a member");
-        match self.join(set) {
+        match self.join_collective(set) {
             Ok(join) => {
                 // Of itself alone.
                 join.wait(LIMIT).expect("it has all its members");
@@ -244,7 +244,7 @@ fn dropped_with_its_endpoint(t: &Target) -> Verdict {
     }
     // In the middle of one.
     let members = Members::<Confined>::open(t, 3)?;
-    let join = members.endpoints[0].join(members.set()?)?;
+    let join = members.endpoints[0].join_collective(members.set()?)?;
     members.drive()?;
     let Err(JoinError::Expired(join)) = join.wait(Duration::from_millis(1)) else {
         panic!("nobody else has joined");
@@ -267,7 +267,7 @@ fn odd_joins(t: &Target) -> Verdict {
     let builder =
         || rig.domain.endpoint::<Rdm>(&rig.info).address_vector(&rig.av).completion_queue(&rig.cq);
     let refused = |ep: &Endpoint<Rdm, Confined>, set| {
-        let failed = ep.join(set).expect_err("it cannot be joined");
+        let failed = ep.join_collective(set).expect_err("it cannot be joined");
         assert!(!failed.buf.is_held(), "the set comes back");
         (failed.error.kind().clone(), failed.error.to_string())
     };
@@ -302,15 +302,15 @@ fn odd_joins(t: &Target) -> Verdict {
     Ok(())
 }
 
-/// The numbers of groups run out, and that is said (quirk 32).
-// quirk: 32
+/// The numbers of groups run out, and that is said (quirk 56).
+// quirk: 56
 fn groups_run_out(t: &Target) -> Verdict {
     let members = Members::<Confined>::open(t, 1)?;
     for _ in 0..255 {
         let groups = members.join()?;
         groups[0].barrier().wait(LIMIT)?;
     }
-    let more = members.endpoints[0].join(members.set()?);
+    let more = members.endpoints[0].join_collective(members.set()?);
     match more {
         Ok(join) => {
             assert!(quirk(&t.provider, Defect::GroupsRunOut).is_none());
@@ -355,7 +355,7 @@ fn a_member_dies(t: &Target) -> Verdict {
     }
     let mut set = members.rig.av.set().count(2).open()?;
     order.iter().try_for_each(|address| set.insert(*address))?;
-    let group = members.endpoints[0].join(set)?.wait(LIMIT)?;
+    let group = members.endpoints[0].join_collective(set)?.wait(LIMIT)?;
     group.barrier().wait(LIMIT)?;
     if let Some(parent) = parent {
         parent.say("joined")?;
@@ -381,11 +381,11 @@ fn a_member_dies(t: &Target) -> Verdict {
 }
 
 /// Where collectives are safe on one thread alone, several are refused.
-// quirk: 27
+// quirk: 51
 fn several_threads_are_refused<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let info = t.query(CAPS)?;
     let members = Members::<Shared>::open(t, 1)?;
-    let join = members.endpoints[0].join(members.set()?);
+    let join = members.endpoints[0].join_collective(members.set()?);
     if quirk(info.provider(), Defect::CollectivesUnlocked).is_some() {
         let failed = join.expect_err("refused");
         assert!(matches!(failed.error.kind(), ErrorKind::Unsupported { .. }), "{}", failed.error);
@@ -402,7 +402,7 @@ fn mismatched_calls(t: &Target) -> Verdict {
         let groups = members.join()?;
         let (a, b, root) = (&groups[0], &groups[1], members.addresses[0]);
         let pair = |count: usize| (vec![1_u8; count], vec![0_u8; count]);
-        let sum = |group: &ofi::Group<Confined>, count: usize| {
+        let sum = |group: &ofi::CollectiveGroup<Confined>, count: usize| {
             let op = group.all_reduce(pair(count), Datatype::Uint8, AtomicOp::Sum).post();
             op.map(drop).map_err(|failed| failed.error)
         };
@@ -435,8 +435,8 @@ fn mismatched_calls(t: &Target) -> Verdict {
 
 /// A member whose messages are longer than this one's room: another program, in another language. The
 /// room is not exceeded, and what the provider says of the messages reaches no operation. Where such
-/// messages crash (quirk 33) nothing here can keep them away.
-// quirk: 29, 33
+/// messages crash (quirk 57) nothing here can keep them away.
+// quirk: 53, 57
 fn a_member_sends_too_much(t: &Target) -> Verdict {
     if Parent::role().is_none() {
         t.query(CAPS)?;
@@ -481,7 +481,7 @@ fn a_member_sends_too_much(t: &Target) -> Verdict {
 
 /// Messages in segments, longer than their receives, on an endpoint for collectives.
 // rule: B15
-// quirk: 33
+// quirk: 57
 fn short_receives<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, CAPS)?;
     p.warm()?;
@@ -506,8 +506,8 @@ fn short_receives<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     p.warm()
 }
 
-/// Defect 33, by calls that this crate avoids.
-fn quirk_33_short_receive_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 57, by calls that this crate avoids.
+fn quirk_57_short_receive_crashes<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     if Parent::role().is_none() {
         t.query(CAPS)?;
         let mut peer = Peer::start("shown")?;

@@ -13,6 +13,8 @@
 //! - `OFI_TEST_TIMEOUT=N`: multiplies every case's time limit by N (sanitizers, valgrind).
 //! - `OFI_TEST_RUNNER="valgrind -q"`: what every child process is started under.
 //! - `OFI_TEST_ONLY=ops,cm::peer_killed`: only cases whose names begin so.
+//! - `OFI_TEST_PROVIDER=…/libofitest_fi.so`: the provider for tests, which cargo builds otherwise.
+//! - `OFI_TEST_SCHEDULES=100000`: so many random schedules over that provider.
 //! - `OFI_TEST_POISON=0`: without the allocator that finds writes to freed memory (`harness/poison.rs`).
 
 #![allow(unreachable_pub, reason = "a program has no public interface")]
@@ -23,9 +25,12 @@
 mod addresses;
 mod atomics;
 mod av_extra;
+mod av_ids;
 mod backpressure;
+mod batches;
 mod cm;
 mod collectives;
+mod contexts;
 mod counters;
 mod defects;
 mod domain;
@@ -37,12 +42,22 @@ mod leaks;
 mod local;
 mod messages;
 mod mr;
+mod multicast;
+mod obedience;
 mod ops;
 mod options;
+mod peek;
+mod polls;
+mod pool;
+mod profile;
+mod provider_ops;
 mod queues;
 mod raw_cq;
+mod raw_keys;
 mod reentrancy;
+mod registration;
 mod rma;
+mod schedules;
 mod sequences;
 mod sets;
 mod stopped;
@@ -56,6 +71,7 @@ fn main() -> std::process::ExitCode {
     addresses::register(&mut list);
     raw_cq::register(&mut list);
     backpressure::register(&mut list);
+    batches::register(&mut list);
     queues::register(&mut list);
     reentrancy::register(&mut list);
     threads::register(&mut list);
@@ -65,12 +81,21 @@ fn main() -> std::process::ExitCode {
     sequences::register(&mut list);
     ops::register(&mut list);
     options::register(&mut list);
+    polls::register(&mut list);
+    pool::register(&mut list);
+    profile::register(&mut list);
+    provider_ops::register(&mut list);
     mr::register(&mut list);
+    multicast::register(&mut list);
+    registration::register(&mut list);
+    raw_keys::register(&mut list);
     rma::register(&mut list);
     atomics::register(&mut list);
+    contexts::register(&mut list);
     counters::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);
+    av_ids::register(&mut list);
     cm::register(&mut list);
     collectives::register(&mut list);
     groups::register(&mut list);
@@ -78,8 +103,12 @@ fn main() -> std::process::ExitCode {
     local::register(&mut list);
     messages::register(&mut list);
     tagged::register(&mut list);
+    peek::register(&mut list);
     whose::register(&mut list);
     defects::register(&mut list);
     early_free::register(&mut list);
+    schedules::register(&mut list);
+    // Takes cases of the others.
+    obedience::register(&mut list);
     harness::main(list)
 }

@@ -159,7 +159,7 @@ fn too_many_segments<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     assert_eq!(failed.buf.into_buffer().map(|pieces| pieces.len()), Some(limit + 1));
     let limit = p.b.max_receive_segments();
     let has = |defect| ofi::quirk(&t.provider, defect).is_some();
-    // Messages come in segments from rxm 2 on (quirk 33).
+    // Messages come in segments from rxm 2 on (quirk 57).
     let segments = ofi::version() >= ofi::Version::new(2, 0);
     let taken = usize::from(
         has(ofi::Defect::ShortReceiveHangs) || segments && has(ofi::Defect::ShortReceiveCrashes),

@@ -1,11 +1,12 @@
 //! Endpoint options: set by the builder, read from the endpoint.
 
-use ofi::{Caps, Connectionless, ErrorKind, HmemP2p, Version};
+use ofi::{Caps, CompletionLevel, Connectionless, ErrorKind, HmemP2p, Offload, OpFlags, Version};
 
-use crate::harness::{List, Mode, Parent, Peer, Rig, Stop, Target, Verdict, cases};
+use crate::harness::{LIMIT, List, Mode, Parent, Peer, Rig, Stop, Target, Verdict, cases};
 
 pub fn register(list: &mut List) {
-    cases!(list, connectionless: unknown_options_are_told_apart);
+    cases!(list, connectionless: unknown_options_are_told_apart options_of_efa_are_refused_elsewhere);
+    cases!(list, connectionless: who_carries_out_what what_completions_mean_without_asking);
     cases!(list, rdm: the_least_of_a_multi_receive_is_kept quirk_6_option_before_enable);
 }
 
@@ -69,6 +70,94 @@ fn unknown_options_are_told_apart<K: Connectionless, T: Mode>(t: &Target) -> Ver
     assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
     // The endpoint that could be made goes on.
     assert_eq!(ep.hmem_p2p()?, None);
+    Ok(())
+}
+
+/// The options of one provider are absent on all others, whatever their numbers mean there.
+// rule: L11
+fn options_of_efa_are_refused_elsewhere<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let builder = || {
+        let builder = rig.domain.endpoint::<K>(&rig.info);
+        builder.address_vector(&rig.av).completion_queue(&rig.cq)
+    };
+    let ep = builder().enable()?;
+    if t.core() == "efa" {
+        return Err(Stop::Unsupported("it has them".into()));
+    }
+    assert_eq!(ep.efa_rnr_retry()?, None);
+    for emulated in [ep.efa_emulated_read(), ep.efa_emulated_write(), ep.efa_emulated_atomics()] {
+        match emulated {
+            Ok(none) => assert_eq!(none, None),
+            Err(error) => {
+                assert!(ofi::version() < Version::new(1, 18), "{error}");
+                assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+            }
+        }
+    }
+    let refused = [
+        builder().efa_rnr_retry(3),
+        builder().efa_use_device_rdma(true),
+        builder().efa_sendrecv_in_order_aligned_128_bytes(true),
+        builder().efa_write_in_order_aligned_128_bytes(true),
+        builder().efa_homogeneous_peers(true),
+        builder().efa_use_unsolicited_write_recv(false),
+    ];
+    for builder in refused {
+        let error = builder.enable().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains("FI_OPT_EFA_"), "{error}");
+    }
+    Ok(())
+}
+
+/// Software providers are known to be such; nobody is called hardware on a guess.
+fn who_carries_out_what<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let report = rig.endpoint::<K>()?.offload()?;
+    let all = [report.messages, report.tagged, report.reads, report.writes, report.atomics];
+    if ["tcp", "udp", "sockets", "shm", "sm2"].contains(&t.core()) {
+        assert!(all.iter().all(|who| *who == Offload::Emulated), "{report:?}");
+    } else if t.core() != "efa" {
+        assert!(all.iter().all(|who| *who != Offload::Hardware), "{report:?}");
+    }
+    Ok(())
+}
+
+/// Set by the builder and read back where the provider has the command; refused elsewhere, and
+/// messages go all the same.
+// rule: L8, B28
+fn what_completions_mean_without_asking<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let builder = || {
+        let builder = rig.domain.endpoint::<K>(&rig.info);
+        builder.address_vector(&rig.av).completion_queue(&rig.cq)
+    };
+    let refused = |error: &ofi::Error| {
+        assert_ne!(t.core(), "sockets", "{error}");
+        assert!(matches!(error.kind(), ErrorKind::Unsupported { .. }), "{error}");
+    };
+    let plain = builder().enable()?;
+    for flags in [plain.transmit_flags(), plain.receive_flags()] {
+        if let Err(error) = flags {
+            refused(&error);
+        }
+    }
+    let ep = match builder().default_level(CompletionLevel::Delivery).enable() {
+        Ok(ep) => ep,
+        Err(error) => {
+            refused(&error);
+            return Ok(());
+        }
+    };
+    assert!(ep.transmit_flags()?.contains(OpFlags::DELIVERY_COMPLETE));
+    assert!(!plain.transmit_flags()?.contains(OpFlags::DELIVERY_COMPLETE));
+    let to = rig.av.insert(&plain.name()?)?;
+    let receive = plain.recv(vec![0; 8]).post()?;
+    ep.send(vec![9; 8], to).wait(LIMIT)?;
+    // It was delivered when the send had ended.
+    let (_, buffer) = receive.wait(LIMIT)?;
+    assert_eq!(buffer, [9; 8]);
     Ok(())
 }
 

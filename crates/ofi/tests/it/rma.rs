@@ -240,7 +240,7 @@ fn refused_before_the_call<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     refused(p.rig.domain.register([memory.clone()], Access::RECV).expect_err("shared").error);
     refused(p.rig.domain.register_frozen(memory.clone(), Access::SEND).expect_err("shared").error);
     refused(p.rig.domain.register(region.slice(..)?, Access::RECV).expect_err("shared").error);
-    let failed = p.a.write(vec![0; 65], p.to_b, remote).post().expect_err("too long");
+    let failed = p.a.write(vec![0; 65], p.to_b, &remote).post().expect_err("too long");
     assert_eq!(*failed.error.kind(), ErrorKind::Invalid);
     let Returned::Back(buffer) = failed.buf else { panic!("it was never posted") };
     assert_eq!(buffer.len(), 65);

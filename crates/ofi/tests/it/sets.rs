@@ -8,7 +8,7 @@ use crate::harness::{List, Mode, Rig, Stop, Target, Verdict, cases};
 
 pub fn register(list: &mut List) {
     cases!(list, rdm: as_sets_on_the_host ranges removed_while_in_a_set odd_sets);
-    cases!(list, rdm: quirk_28_sets_garbled);
+    cases!(list, rdm: quirk_52_sets_garbled);
 }
 
 /// A rig for collectives, and so many addresses in its vector that nobody is at.
@@ -198,9 +198,9 @@ fn odd_sets<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     Ok(())
 }
 
-/// Defect 28: the provider's own arithmetic.
-// quirk: 28
-fn quirk_28_sets_garbled<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+/// Defect 52: the provider's own arithmetic.
+// quirk: 52
+fn quirk_52_sets_garbled<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let (rig, known) = addresses::<T>(t, 4)?;
     let known_garbled = quirk(&t.provider, Defect::SetsGarbled).is_some();
     let (set, other) = (set_of(&rig, &known[..2])?, set_of(&rig, &known[..1])?);

@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use ofi::{Caps, Connectionless, Endpoint, Shared};
+use ofi::{BindFlags, Caps, Connectionless, Endpoint, Shared};
 
-use crate::harness::{LIMIT, List, Pair, Stop, Target, Verdict, cases};
+use crate::harness::{LIMIT, List, Pair, Rig, Stop, Target, Verdict, cases};
 
 pub fn register(list: &mut List) {
-    cases!(list, rdm_shared: posting_at_once waiting_on_one_queue removing_while_posting closing_while_waiting);
+    cases!(list, rdm_shared: posting_at_once waiting_on_one_queue removing_while_posting closing_while_waiting opened_and_closed_while_read);
     cases!(list, once: what_may_cross_threads);
 }
 
@@ -180,4 +180,47 @@ fn what_may_cross_threads(_: &Target) -> Verdict {
     crosses::<ofi::Op<ofi::SendVerb, Vec<u8>>>();
     crosses::<ofi::Held<Vec<u8>>>();
     Ok(())
+}
+
+/// What is bound to a queue, or to a counter, opens and closes while others drive both: none of them
+/// sees an endpoint that is not enabled yet, which crashes most providers.
+// rule: L4, W10
+fn opened_and_closed_while_read<K: Connectionless>(t: &Target) -> Verdict {
+    let rig = Rig::<Shared>::open(t, Caps::MSG)?;
+    let counter = rig.domain.counter()?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| -> Verdict {
+        let readers = [
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    rig.cq.progress().expect("healthy");
+                }
+            }),
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::black_box(counter.read());
+                }
+            }),
+        ];
+        let run = || -> Verdict {
+            for round in 0..16 {
+                let open = || {
+                    let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+                    let builder = builder.completion_queue(&rig.cq);
+                    builder.counter(&counter, BindFlags::RECV).enable()
+                };
+                let (a, b) = (open()?, open()?);
+                let to = rig.av.insert(&b.name()?)?;
+                let receive = b.recv(vec![0; 32]).post()?;
+                a.send(vec![round; 32], to).wait(LIMIT)?;
+                assert_eq!(receive.wait(LIMIT)?.1, vec![round; 32]);
+                rig.av.remove(to)?;
+            }
+            Ok(())
+        };
+        let result = run();
+        done.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().expect("it ends"));
+        result
+    })
 }

@@ -6,6 +6,6 @@ use ofi::{Address, AvSet, Endpoint, Rdm};
 fn main() {}
 
 fn changed(endpoint: &Endpoint<Rdm>, mut set: AvSet, late: Address) {
-    let _ = endpoint.join(set);
+    let _ = endpoint.join_collective(set);
     let _ = set.insert(late);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use ofi::{
     Address, AtomicFetch, AtomicOp, CompletionQueue, Connectionless, Datatype, Endpoint, Msg, Op,
-    ReadOp, RecvOp, RecvVerb, RemoteRegion, SendOp, WriteOp,
+    ReadOp, RecvOp, RecvVerb, RemoteSlice, SendOp, WriteOp,
 };
 
 use super::{Cast, Check, unsupported};
@@ -19,10 +19,10 @@ pub(super) trait Way {
     fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>>;
     fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>>;
     fn limits(&self) -> (usize, usize);
-    fn write(&self, buffer: Vec<u8>, to: RemoteRegion) -> WriteOp<'_, Vec<u8>>;
-    fn read(&self, buffer: Vec<u8>, from: RemoteRegion) -> ReadOp<'_, Vec<u8>>;
+    fn write(&self, buffer: Vec<u8>, to: RemoteSlice) -> WriteOp<'_, Vec<u8>>;
+    fn read(&self, buffer: Vec<u8>, from: RemoteSlice) -> ReadOp<'_, Vec<u8>>;
     /// Adds to the words there, if it can.
-    fn add(&self, buffers: Words, at: RemoteRegion) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>>;
+    fn add(&self, buffers: Words, at: RemoteSlice) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>>;
 }
 
 /// What is added, and room for what was there.
@@ -46,15 +46,15 @@ impl<K: Connectionless> Way for To<K> {
         (self.0.inject_size(), self.0.max_message_size())
     }
 
-    fn write(&self, buffer: Vec<u8>, to: RemoteRegion) -> WriteOp<'_, Vec<u8>> {
+    fn write(&self, buffer: Vec<u8>, to: RemoteSlice) -> WriteOp<'_, Vec<u8>> {
         self.0.write(buffer, self.1, to)
     }
 
-    fn read(&self, buffer: Vec<u8>, from: RemoteRegion) -> ReadOp<'_, Vec<u8>> {
+    fn read(&self, buffer: Vec<u8>, from: RemoteSlice) -> ReadOp<'_, Vec<u8>> {
         self.0.read(buffer, self.1, from)
     }
 
-    fn add(&self, buffers: Words, at: RemoteRegion) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>> {
+    fn add(&self, buffers: Words, at: RemoteSlice) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>> {
         let there = self.0.max_fetch_atomic(WORD, SUM) > 0;
         there.then(|| self.0.fetch_atomic(buffers, self.1, at, WORD, SUM))
     }
@@ -73,15 +73,15 @@ impl Way for Endpoint<Msg> {
         (self.inject_size(), self.max_message_size())
     }
 
-    fn write(&self, buffer: Vec<u8>, to: RemoteRegion) -> WriteOp<'_, Vec<u8>> {
+    fn write(&self, buffer: Vec<u8>, to: RemoteSlice) -> WriteOp<'_, Vec<u8>> {
         self.write(buffer, to)
     }
 
-    fn read(&self, buffer: Vec<u8>, from: RemoteRegion) -> ReadOp<'_, Vec<u8>> {
+    fn read(&self, buffer: Vec<u8>, from: RemoteSlice) -> ReadOp<'_, Vec<u8>> {
         self.read(buffer, from)
     }
 
-    fn add(&self, buffers: Words, at: RemoteRegion) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>> {
+    fn add(&self, buffers: Words, at: RemoteSlice) -> Option<AtomicFetch<'_, Vec<u8>, Vec<u8>>> {
         let there = self.max_fetch_atomic(WORD, SUM) > 0;
         there.then(|| self.fetch_atomic(buffers, at, WORD, SUM))
     }

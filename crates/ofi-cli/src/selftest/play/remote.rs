@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use ofi::{Access, CompletionQueue, Defect, Domain, ExposedRegion, Memory, RemoteRegion, quirk};
+use ofi::{
+    Access, CompletionQueue, Defect, Domain, ExposedRegion, Memory, RemoteRegion, RemoteSlice,
+    quirk,
+};
 
 use super::{
     Broken, Cast, Check,
@@ -36,7 +39,8 @@ impl Cast<'_> {
             (Some(other), _) => {
                 for (way, region, from_first) in [(mine, of_second, true), (other, of_first, false)]
                 {
-                    visit(way, region.remote(), check, from_first, patience)?;
+                    let there = domain.map(&region.remote())?;
+                    visit(way, (&there).into(), check, from_first, patience)?;
                     visited(region, queue, check, from_first, patience)?;
                 }
                 Ok(())
@@ -45,10 +49,11 @@ impl Cast<'_> {
                 let own = if self.first { of_first } else { of_second };
                 channel.send(&own.remote().to_bytes())?;
                 let theirs = RemoteRegion::from_bytes(&channel.receive::<Vec<u8>>()?)?;
+                let theirs = domain.map(&theirs)?;
                 // One visits while the other's calls serve it.
                 for from_first in [true, false] {
                     if from_first == self.first {
-                        visit(mine, theirs, check, from_first, patience)?;
+                        visit(mine, (&theirs).into(), check, from_first, patience)?;
                     }
                     channel.meet_driving(|| Ok(queue.progress().map(drop)?))?;
                     if from_first != self.first {
@@ -77,7 +82,7 @@ fn expose(domain: &Domain, check: Check, of_first: bool) -> anyhow::Result<Expos
 /// Does to the peer's memory what the check is about.
 fn visit<W: Way>(
     way: &W,
-    there: RemoteRegion,
+    there: RemoteSlice,
     check: Check,
     from_first: bool,
     patience: Duration,

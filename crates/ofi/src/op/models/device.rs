@@ -261,7 +261,7 @@ impl<const RECEIVES: bool> Verb for Numbered<RECEIVES> {
         device.post(Post { context, number: self.0, drops }, RECEIVES)
     }
 
-    fn note(&self, _: usize) {}
+    fn note(&self, _: &Segments) {}
 
     fn finish((): (), _: &Outcome) {}
 }
@@ -279,4 +279,6 @@ impl<const RECEIVES: bool> Uses<Token> for Numbered<RECEIVES> {
     fn list(buffer: &mut Token, list: &mut Segments) {
         list.push(Arc::as_ptr(&buffer.0).cast_mut().cast(), 1);
     }
+
+    fn moved(_: &mut Token, _: crate::Place) {}
 }

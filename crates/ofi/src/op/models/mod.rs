@@ -16,12 +16,12 @@ use loom::{sync::Notify, thread};
 
 use super::{
     Op, Returned, Uses,
-    lane::Lane,
+    lane::{Habits, Lane},
     post::lay,
     slot::{OP, Part, Slot},
 };
 use crate::{
-    Address, Error, Segments, Shared,
+    Address, Error, Shared,
     cq::{CqCore, Deferred, LimboClaim},
     fabric::FabricCore,
     threading::Word,
@@ -67,7 +67,8 @@ impl World {
             let fabric = FabricCore::model(device.fabric());
             CqCore::model(device.cq(), Some(device.fd), fabric)
         };
-        let lane = Lane::new(device.ep(), Arc::clone(&cq), Arc::clone(&cq), None);
+        let habits = Habits { discards_by_flag: true, ..Habits::default() };
+        let lane = Lane::new(device.ep(), Arc::clone(&cq), Arc::clone(&cq), habits);
         cq.attach(lane);
         let (tokens, flags) = Default::default();
         Arc::new(World { cq, lane, device, tokens, flags })
@@ -87,7 +88,7 @@ impl World {
 
     fn post<V: Uses<Token>>(&self, verb: V, to: Option<Address>) -> crate::Result<Op<V, Token>> {
         // SAFETY: the model closes its lane when nobody posts.
-        unsafe { lay(self.lane(), self.token()).launch(verb, to, true) }.map_err(Error::from)
+        unsafe { lay(self.lane(), self.token()).launch(verb, to, true, false) }.map_err(Error::from)
     }
 
     fn send(&self, number: u64) -> Op<Out, Token> {

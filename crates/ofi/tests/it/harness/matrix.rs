@@ -52,13 +52,23 @@ const EXPECTED: &[Expected] = &[
 
 /// A case that a provider is known not to support.
 pub(super) struct Unsupported {
+    /// `module::case`, or `module::*` where it is all of them.
     pub(super) case: &'static str,
-    /// The provider, and its kind of endpoint where that matters: `sockets`, `sockets::dgram`. All
-    /// but one: `!tcp;ofi_rxm`.
+    /// The provider, and its kind of endpoint where that matters: `sockets`, `sockets::dgram`.
     pub(super) target: &'static str,
     /// From this version to before that one.
     pub(super) versions: (Version, Option<Version>),
     pub(super) reason: &'static str,
+}
+
+impl Unsupported {
+    /// Whether it is about this case.
+    pub(super) fn names(&self, case: &str) -> bool {
+        match self.case.strip_suffix('*') {
+            Some(module) => case.starts_with(module),
+            None => case == self.case,
+        }
+    }
 }
 
 /// What a case runs on.
@@ -66,8 +76,8 @@ pub(super) struct Unsupported {
 pub struct Target {
     pub provider: String,
     pub kind: EndpointType,
-    threading: &'static str,
-    hints: Vec<(String, String)>,
+    pub(super) threading: &'static str,
+    pub(super) hints: Vec<(String, String)>,
 }
 
 impl Target {
@@ -219,9 +229,8 @@ impl Matrix {
         let running = ofi::version();
         let known = UNSUPPORTED.iter().find(|known| {
             let (from, until) = known.versions;
-            let on = |target| full.starts_with(&format!("{case}::{target}::"));
-            known.case == case
-                && known.target.strip_prefix('!').map_or_else(|| on(known.target), |one| !on(one))
+            known.names(case)
+                && format!("{full}::").starts_with(&format!("{case}::{}::", known.target))
                 && from <= running
                 && until.is_none_or(|until| running < until)
         });

@@ -1,19 +1,23 @@
 //! Cases, the providers they run on, and how they are run.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Mutex};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod matrix;
+mod network;
 mod peer;
 mod poison;
 mod process;
+mod provider;
 mod rig;
 
 pub use matrix::{Kinds, Target};
+pub use network::{own_network, share_ports};
 pub use peer::{Parent, Peer};
 pub use process::{Detector, detector, rerun};
-pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, progress_until};
+pub use provider::Probe;
+pub use rig::{LIMIT, Mode, Pair, Rig, Tracked, pattern, poll_once, progress_until};
 
 use crate::harness::matrix::{Matrix, UNSUPPORTED};
 
@@ -47,6 +51,8 @@ pub struct Case {
     seconds: u64,
     env: &'static [(&'static str, &'static str)],
     bare: bool,
+    /// On the provider for tests alone.
+    provided: bool,
 }
 
 /// All cases.
@@ -75,7 +81,43 @@ impl List {
             seconds: SECONDS,
             env: &[],
             bare: false,
+            provided: false,
         });
+    }
+
+    /// Makes a case of the provider for tests, with what that is told: pairs for the environment.
+    pub fn provided(
+        &mut self,
+        module: &str,
+        name: &str,
+        threading: &'static str,
+        env: &[(&str, &str)],
+        body: Body,
+    ) {
+        self.push(module, name, Kinds::NONE, threading, body);
+        let case = self.0.last_mut().expect("just made");
+        case.provided = true;
+        case.env = leaked(env);
+    }
+
+    /// Makes cases of the provider for tests out of those there are for reliable datagrams whose names
+    /// begin so (`module::`, `module::case`).
+    pub fn provided_again(
+        &mut self,
+        module: &str,
+        name: &str,
+        env: &[(&str, &str)],
+        wanted: impl Fn(&str) -> bool,
+    ) {
+        let found = self.0.iter().filter(|case| case.kinds == Kinds::RDM && wanted(&case.name));
+        let found: Vec<_> = found
+            .map(|case| (case.name.clone(), case.threading, case.seconds, case.env, case.body))
+            .collect();
+        for (case, threading, seconds, old, body) in found {
+            let name = format!("{name}::{case}");
+            self.provided(module, &name, threading, &[old, env].concat(), body);
+            self.0.last_mut().expect("just made").seconds = seconds;
+        }
     }
 
     /// Changes the cases of this name (`module::case`): their time limit.
@@ -105,6 +147,17 @@ impl List {
         assert!(cases.peek().is_some(), "no case {name}");
         cases.for_each(change);
     }
+}
+
+/// Cases are made once, and live as long as the process: what they stand on is kept where the leak checker
+/// finds it.
+fn leaked(env: &[(&str, &str)]) -> &'static [(&'static str, &'static str)] {
+    static KEPT: Mutex<Vec<&[(&str, &str)]>> = Mutex::new(Vec::new());
+    let leak = |text: &str| -> &'static str { text.to_owned().leak() };
+    let env: &[_] =
+        env.iter().map(|(name, value)| (leak(name), leak(value))).collect::<Vec<_>>().leak();
+    KEPT.lock().expect("nobody panicked").push(env);
+    env
 }
 
 /// Registers cases: functions `fn case(t: &Target) -> Verdict`, generic as the first word says.
@@ -180,10 +233,15 @@ pub fn main(list: List) -> ExitCode {
             continue;
         }
         let known = matrix.known_unsupported(&case.name, &name);
-        let (seconds, env, bare) = (case.seconds, case.env, case.bare);
+        let (seconds, env, bare, provided) = (case.seconds, case.env, case.bare, case.provided);
         let run = name.clone();
         trials.push(Trial::ignorable_test(name, move || {
-            judge(process::run(&run, seconds, env, bare), known)
+            let mut env = env.to_vec();
+            if provided {
+                let directory = provider::directory()?.to_str().ok_or("its path is no text")?;
+                env.push((provider::PATH, directory));
+            }
+            judge(process::run(&run, seconds, &env, bare), known)
         }));
     }
     let mut arguments = Arguments::from_args();
@@ -200,11 +258,19 @@ pub fn main(list: List) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+/// The full name of the case that this process runs.
+pub fn wanted_case() -> String {
+    process::wanted().expect("only a case asks")
+}
+
 /// Every case on every target it is for: its full name.
 fn expand<'a>(list: &'a List, matrix: &'a Matrix) -> Vec<(String, &'a Case, Target)> {
     let mut all = Vec::new();
     for case in &list.0 {
-        if case.kinds == Kinds::NONE {
+        if case.provided {
+            let target = Target::of_tests(case.threading);
+            all.push((format!("{}::{target}", case.name), case, target));
+        } else if case.kinds == Kinds::NONE {
             all.push((case.name.clone(), case, Target::none()));
         }
         for target in matrix.targets(case.kinds, case.threading) {
@@ -231,7 +297,19 @@ fn judge(
     }
 }
 
+/// Takes away what an earlier process of this number left in shared memory: shm would find its endpoints
+/// in use.
+fn clear_stale() {
+    let ours = format!("{}:", std::process::id());
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&ours) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn child(list: &List, matrix: &Matrix, name: &str) -> ExitCode {
+    clear_stale();
     let all = expand(list, matrix);
     let Some((_, case, target)) = all.iter().find(|(full, ..)| full == name) else {
         eprintln!("no case {name}");
@@ -253,8 +331,8 @@ fn child(list: &List, matrix: &Matrix, name: &str) -> ExitCode {
 fn stale(list: &List) -> Vec<&'static str> {
     UNSUPPORTED
         .iter()
+        .filter(|known| !list.0.iter().any(|case| known.names(&case.name)))
         .map(|known| known.case)
-        .filter(|name| !list.0.iter().any(|case| case.name == *name))
         .collect()
 }
 

@@ -2,10 +2,12 @@
 //! each other.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -31,6 +33,7 @@ pub trait Mode:
     + Accepts<[Vec<u8>; 2]>
     + Accepts<Vec<Vec<u8>>>
     + Accepts<Tracked>
+    + Accepts<()>
 {
 }
 
@@ -168,4 +171,12 @@ pub fn pattern(len: usize, seed: u8) -> Vec<u8> {
         bytes.extend_from_within(..PERIOD.min(len - bytes.len()));
     }
     bytes
+}
+
+/// Polls a future once and drops it.
+pub fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
 }

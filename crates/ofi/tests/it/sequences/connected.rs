@@ -8,8 +8,8 @@ use ofi::{
     EventQueue, Fabric, FabricAddress, Info, Msg, PassiveEndpoint,
 };
 
-use super::in_flight::{InFlight, MOMENT, pick, poll_once, size};
-use crate::harness::{Mode, Stop};
+use super::in_flight::{InFlight, MOMENT, pick, size};
+use crate::harness::{Mode, Stop, poll_once};
 
 /// A program's state: whatever it has made and not yet dropped.
 pub(super) struct Program<T: Mode> {

@@ -1,16 +1,11 @@
 //! The operations that a random program has on their way, and what it may do with them.
 
-use std::{
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{future::IntoFuture, time::Duration};
 
 use fastrand::Rng;
 use ofi::{Held, Op, RecvOp, RecvVerb, Returned, SendOp, SendVerb, WaitError};
 
-use crate::harness::Mode;
+use crate::harness::{Mode, poll_once};
 
 /// Short: sequences are many.
 pub(super) const MOMENT: Duration = Duration::from_micros(200);
@@ -137,13 +132,5 @@ impl<T: Mode> InFlight<T> {
             1 => self.receives.clear(),
             _ => self.held.clear(),
         }
-    }
-}
-
-/// Polls a future once and drops it.
-pub(super) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
     }
 }

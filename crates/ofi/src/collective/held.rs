@@ -13,10 +13,13 @@ use std::sync::Arc;
 
 use ofi_sys::fid_mc;
 
+use super::{JOIN, MOST_GROUPS};
 use crate::{
-    av::{AvSet, OwnEntry},
+    Error, Result,
+    av::{AvSet, Own},
     endpoint::Core,
-    eq::{EqOpen, mail::Joining},
+    eq::mail::Joining,
+    error::Needs,
     object::{Owned, forked},
     op::lane::Lane,
     quirks,
@@ -29,40 +32,55 @@ pub(crate) struct Held<T: Threading> {
     pub(super) mc: Owned<fid_mc, T>,
     pub(super) set: AvSet<T>,
     /// What operations on the group name.
-    pub(super) entry: OwnEntry,
+    pub(super) entry: Own,
     pub(super) joining: Arc<Joining>,
-    /// The number that the join's event has as its context.
-    pub(super) number: usize,
 }
 
-/// What an endpoint has for its joins.
-pub(crate) struct Joins<T: Threading> {
-    /// Tells what becomes of them; bound to the endpoint.
-    pub(super) events: Arc<EqOpen<T>>,
-    pub(super) groups: T::Lock<Groups<T>>,
-}
-
-impl<T: Threading> Joins<T> {
-    pub(crate) fn new(events: Arc<EqOpen<T>>) -> Joins<T> {
-        Joins { events, groups: T::Lock::new(Groups { parked: Vec::new(), last: None, begun: 0 }) }
-    }
-}
-
-/// What an endpoint knows of groups.
-pub(super) struct Groups<T: Threading> {
+/// What an endpoint knows of its collective groups.
+pub(crate) struct Collectives<T: Threading> {
     /// Whose handles are gone.
     #[expect(clippy::vec_box, reason = "they come in boxes, and seldom")]
     parked: Vec<Box<Held<T>>>,
     /// The join under way, or the last one.
-    pub(super) last: Option<Arc<Joining>>,
+    last: Option<Arc<Joining>>,
     /// How many joins were begun.
-    pub(super) begun: usize,
+    begun: usize,
+}
+
+impl<T: Threading> Default for Collectives<T> {
+    fn default() -> Self {
+        Collectives { parked: Vec::new(), last: None, begun: 0 }
+    }
+}
+
+impl<T: Threading> Collectives<T> {
+    /// That the provider has a number for one more group, and is not looking for one (quirk 56).
+    pub(super) fn has_number(&self) -> Result<()> {
+        if self.last.as_ref().is_some_and(|last| !last.is_over()) {
+            return Err(Error::busy().detail("an earlier join of this endpoint is under way"));
+        }
+        if self.begun >= MOST_GROUPS {
+            return Err(Error::unsupported(JOIN, Needs::Property("a number for one more group"))
+                .hint("the provider has 255 for each endpoint, and takes none back (quirk 56)"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn began(&mut self, joining: &Arc<Joining>) {
+        self.begun += 1;
+        self.last = Some(Arc::clone(joining));
+    }
+
+    /// Leaves all groups as they are: the endpoint stays open for good.
+    pub(crate) fn leak(&mut self) {
+        std::mem::take(&mut self.parked).into_iter().for_each(|held| held.leak());
+    }
 }
 
 impl<T: Threading> Held<T> {
     /// Whether the provider has nothing under way that looks at the group.
     pub(super) fn is_idle(&self, lane: &Lane<T>) -> bool {
-        self.joining.is_over() && !lane.names(self.entry.address(0, 0).entry_word())
+        self.joining.is_over() && !lane.names(self.entry.word())
     }
 }
 
@@ -75,20 +93,20 @@ impl<T: Threading> Core<T> {
             return;
         }
         if let Some(joins) = &self.joins {
-            joins.groups.lock().parked.push(held);
+            joins.collectives.lock().parked.push(held);
         }
-        self.close_idle_groups();
+        self.close_idle_collectives();
     }
 
     /// Closes the groups without a handle that nothing under way names. The endpoint is open.
-    pub(crate) fn close_idle_groups(&self) {
+    pub(crate) fn close_idle_collectives(&self) {
         let Some(joins) = &self.joins else { return };
         let lane = self.lane();
         let mut idle = Vec::new();
         {
-            let mut groups = joins.groups.lock();
-            for held in std::mem::take(&mut groups.parked) {
-                let to = if held.is_idle(lane) { &mut idle } else { &mut groups.parked };
+            let mut collectives = joins.collectives.lock();
+            for held in std::mem::take(&mut collectives.parked) {
+                let to = if held.is_idle(lane) { &mut idle } else { &mut collectives.parked };
                 to.push(held);
             }
         }
@@ -98,28 +116,17 @@ impl<T: Threading> Core<T> {
 
     /// Closes all groups: the endpoint is closed. Where nobody knows whether the provider is done with
     /// the operations that were `left`, their groups stay.
-    pub(crate) fn close_groups(&self, left: usize) {
+    pub(crate) fn close_collectives(&self, left: usize) {
         let Some(joins) = &self.joins else { return };
-        let parked = std::mem::take(&mut joins.groups.lock().parked);
-        {
-            let mut reader = joins.events.core.hold();
-            parked.iter().for_each(|held| reader.end_join(held.number));
-        }
-        let measured = quirks::close_returns_memory(self.info.provider());
+        let parked = std::mem::take(&mut joins.collectives.lock().parked);
+        parked.iter().for_each(|held| joins.forget(&held.joining));
+        let measured = quirks::close_returns_memory(self.provider());
         let unsure = |held: &Held<T>| left > 0 || !held.joining.is_over();
         for held in parked {
             if !measured && unsure(&held) {
                 held.leak();
             }
         }
-    }
-
-    /// Leaves all groups as they are: the endpoint stays open for good.
-    pub(crate) fn leak_groups(&self) {
-        let Some(joins) = &self.joins else { return };
-        std::mem::forget(Arc::clone(&joins.events));
-        let parked = std::mem::take(&mut joins.groups.lock().parked);
-        parked.into_iter().for_each(|held| held.leak());
     }
 }
 

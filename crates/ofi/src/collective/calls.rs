@@ -1,7 +1,7 @@
 //! The collectives of a group, by name.
 
 use crate::{
-    Address, AtomicOp, Datatype, Group,
+    Address, AtomicOp, CollectiveGroup, Datatype,
     op::{
         AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
         Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
@@ -12,8 +12,8 @@ use crate::{
 /// The collectives. What a provider has of them [`Domain::query_collective`](crate::Domain::query_collective) tells; posting what it has
 /// not fails as `Unsupported`. Values are in the host's form, aligned for their type, and each buffer is
 /// one piece of memory. Counts that do not fit each other are `Invalid`, messages that the provider
-/// cannot send as parts of a collective (16 KiB on `tcp;ofi_rxm`; quirk 29) `TooLarge`.
-impl<T: Threading> Group<T> {
+/// cannot send as parts of a collective (16 KiB on `tcp;ofi_rxm`; quirk 53) `TooLarge`.
+impl<T: Threading> CollectiveGroup<T> {
     /// Ends when all members have called it. Inert until posted or awaited.
     #[doc(alias = "fi_barrier")]
     #[doc(alias = "fi_barrier2")]
@@ -21,7 +21,7 @@ impl<T: Threading> Group<T> {
         BarrierVerb::on(self, (), None, (Datatype::Uint8, None))
     }
 
-    /// Sends the root's buffer to all members, into theirs. Where quirk 30 is, the number of values is
+    /// Sends the root's buffer to all members, into theirs. Where quirk 54 is, the number of values is
     /// a multiple of the members.
     #[doc(alias = "fi_broadcast")]
     pub fn broadcast<B>(
