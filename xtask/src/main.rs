@@ -35,9 +35,9 @@ usage: cargo xtask <command>
   test --libfabric 2          the same binaries against Debian trixie's libfabric 2.x, in a chroot
   ci [--only STEP]... [--list]
                               everything that must hold before a change lands
-  sequences [COUNT]           the property test against both libraries: random sequences of calls, 10000
+  sequences [COUNT] [--asan]  the property test against both libraries: random sequences of calls, 10000
                               for each provider, type of endpoint and threading
-  schedules [COUNT]           random schedules over the provider for tests, against both libraries: 100000
+  schedules [COUNT] [--asan]  random schedules over the provider for tests, against both libraries: 100000
   overhead [--json] [--gate] [PROVIDER]...
                               what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments

@@ -6,7 +6,7 @@
 //! (crates/ofi/tests/it/harness/poison.rs). `early_free` shows of all three that they notice.
 
 use crate::cargo::{Tally, cargo, host, root, target_directory};
-use crate::test::judge;
+use crate::test::{PROVIDER, SCHEDULES, SEQUENCES, judge, judge_within, provider};
 
 /// The cases whose names begin so. Cases that reproduce a defect of libfabric are not among them:
 /// those misuse memory on purpose.
@@ -27,6 +27,14 @@ const ADDRESS: &[&str] = &[
     "shared_connections",
     "scalable",
     "aliases",
+    "peek::c",
+    "peek::discarded",
+    "pool::dropped_in_flight",
+    "pool::closed_with_buffers_in_flight",
+    "batches::closed_",
+    "batches::dropped_",
+    "batches::expired_",
+    "batches::forgotten_",
     "sequences",
 ];
 
@@ -43,9 +51,31 @@ const VALGRIND: &[&str] = &[
     "mr::a_region_dropped_under_an_operation_is_harmless",
 ];
 
+/// What the ordinary run does, and where it is short the property tests, too.
+pub fn address() -> Result<Tally, String> {
+    let mut command = instrumented()?;
+    command.env("OFI_TEST_ONLY", ADDRESS.join(",")).env("OFI_TEST_TIMEOUT", "4");
+    command.env("OFI_TEST_SEQUENCES", "100");
+    some(judge(command.args(["--", "--test-threads", "4"]))?)
+}
+
+/// So many random schedules over the provider for tests.
+pub fn schedules(count: &str) -> Result<Tally, String> {
+    let mut command = instrumented()?;
+    command.env("OFI_TEST_ONLY", SCHEDULES).env("OFI_TEST_SCHEDULES", count);
+    some(judge_within(command.env("OFI_TEST_TIMEOUT", "4").env(PROVIDER, provider()?), 120)?)
+}
+
+/// So many random sequences of calls for each case of that test.
+pub fn sequences(count: &str) -> Result<Tally, String> {
+    let mut command = instrumented()?;
+    command.env("OFI_TEST_ONLY", SEQUENCES).env("OFI_TEST_SEQUENCES", count);
+    some(judge_within(command.env("OFI_TEST_TIMEOUT", "4"), 600)?)
+}
+
 /// Needs the compiler's unstable flag, which the stable compiler takes with RUSTC_BOOTSTRAP. What
 /// it builds fits no other build, so it has a target directory of its own.
-pub fn address() -> Result<Tally, String> {
+fn instrumented() -> Result<std::process::Command, String> {
     let mut command = it();
     command.args(["--target", &host()?, "--target-dir"]).arg(target_directory()?.join("asan"));
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
@@ -57,21 +87,20 @@ pub fn address() -> Result<Tally, String> {
     }
     let known = known.display();
     command.env("LSAN_OPTIONS", format!("suppressions={known}:print_suppressions=0"));
-    command.env("OFI_TEST_ONLY", ADDRESS.join(",")).env("OFI_TEST_TIMEOUT", "4");
-    command.env("OFI_TEST_SEQUENCES", "100");
-    some(judge(command.args(["--", "--test-threads", "4"]))?)
+    Ok(command)
 }
 
 /// The same under valgrind, on the provider whose writes AddressSanitizer misses: shm copies with
 /// process_vm_readv. For every other one, that valgrind notices too; more of them takes too long
 /// (a message of 32 MiB over udp;ofi_rxd, minutes).
 pub fn valgrind() -> Result<Tally, String> {
-    let mut sum = under_valgrind(VALGRIND, "shm")?;
-    sum += under_valgrind(&["early_free::early_free_4_kib"], "")?;
+    let mut sum = under_valgrind(VALGRIND, "shm", "1")?;
+    sum += under_valgrind(&["early_free::early_free_4_kib"], "", "1")?;
+    sum += under_valgrind(&[SCHEDULES], "", "200")?;
     Ok(sum)
 }
 
-fn under_valgrind(only: &[&str], providers: &str) -> Result<Tally, String> {
+fn under_valgrind(only: &[&str], providers: &str, schedules: &str) -> Result<Tally, String> {
     // Leaks are AddressSanitizer's part. A child process is given the runner by the one before it.
     // Without fair scheduling a thread that polls keeps the others from running.
     let runner = "valgrind --quiet --leak-check=no --error-exitcode=97 --fair-sched=yes";
@@ -80,6 +109,7 @@ fn under_valgrind(only: &[&str], providers: &str) -> Result<Tally, String> {
     // It looks at every byte that a copy could reach.
     command.env("OFI_OVERFLOW", (16 << 20).to_string());
     command.env("OFI_TEST_ONLY", only.join(",")).env("OFI_TEST_PROVIDERS", providers);
+    command.env("OFI_TEST_SCHEDULES", schedules).env(PROVIDER, provider()?);
     some(judge(command.args(["--", "--test-threads", "4"]))?)
 }
 

@@ -6,7 +6,7 @@ use pico_args::Arguments;
 
 use crate::cargo::{Tally, cargo, tally, target_directory};
 use crate::run::{MINUTE, run, tee};
-use crate::{examples, second, setup};
+use crate::{examples, sanitize, second, setup};
 
 /// What a quick run asks of the tests: few random sequences.
 pub const QUICK: [(&str, &str); 1] = [("OFI_TEST_SEQUENCES", "100")];
@@ -81,28 +81,39 @@ fn installed(target: &Path, program: &str) -> Result<PathBuf, String> {
     latest.map(|(_, path)| path).ok_or(format!("no {program} below {}", builds.display()))
 }
 
-/// The property test at length, against both generations of the library.
+/// The property test at length, against both generations of the library or under AddressSanitizer.
 pub fn sequences(args: Arguments) -> Result<(), String> {
-    let words = args.finish();
-    let count = words.first().map_or("10000".into(), |word| word.to_string_lossy());
-    setup::ensure(setup::Level::Test)?;
-    let mut here = cargo(&["test", "-p", "ofi", "--test", "it", "--", SEQUENCES]);
-    here.env("OFI_TEST_SEQUENCES", count.as_ref());
-    let mut sum = judge_within(&mut here, 600)?;
-    sum += second::sequences(count.as_ref())?;
-    report(Ok(sum))
+    long(args, "10000", sanitize::sequences, |count| {
+        let mut here = cargo(&["test", "-p", "ofi", "--test", "it", "--", SEQUENCES]);
+        let mut sum = judge_within(here.env("OFI_TEST_SEQUENCES", count), 600)?;
+        sum += second::sequences(count)?;
+        Ok(sum)
+    })
 }
 
-/// Random schedules over the provider for tests at length, against both generations of the library.
+/// Random schedules over the provider for tests at length, in the same way.
 pub fn schedules(args: Arguments) -> Result<(), String> {
-    let words = args.finish();
-    let count = words.first().map_or("100000".into(), |word| word.to_string_lossy());
+    long(args, "100000", sanitize::schedules, |count| {
+        let mut here = cargo(&["test", "-p", "ofi", "--test", "it", "--", SCHEDULES]);
+        here.env("OFI_TEST_SCHEDULES", count).env(PROVIDER, provider()?);
+        let mut sum = judge_within(&mut here, 60)?;
+        sum += second::schedules(count)?;
+        Ok(sum)
+    })
+}
+
+fn long(
+    mut args: Arguments,
+    default: &str,
+    sanitized: impl FnOnce(&str) -> Result<Tally, String>,
+    plain: impl FnOnce(&str) -> Result<Tally, String>,
+) -> Result<(), String> {
+    let asan = args.contains("--asan");
+    let count = args.opt_free_from_str().map_err(|error| error.to_string())?;
+    let count: String = count.unwrap_or_else(|| default.to_owned());
+    crate::finish(args)?;
     setup::ensure(setup::Level::Test)?;
-    let mut here = cargo(&["test", "-p", "ofi", "--test", "it", "--", SCHEDULES]);
-    here.env("OFI_TEST_SCHEDULES", count.as_ref()).env(PROVIDER, provider()?);
-    let mut sum = judge_within(&mut here, 60)?;
-    sum += second::schedules(count.as_ref())?;
-    report(Ok(sum))
+    report(if asan { sanitized(&count) } else { plain(&count) })
 }
 
 /// What the names of the random schedules begin with.
@@ -126,7 +137,7 @@ pub fn judge(command: &mut std::process::Command) -> Result<Tally, String> {
     judge_within(command, 25)
 }
 
-fn judge_within(command: &mut std::process::Command, minutes: u32) -> Result<Tally, String> {
+pub fn judge_within(command: &mut std::process::Command, minutes: u32) -> Result<Tally, String> {
     sweep();
     let done = tee(command, minutes * MINUTE)?;
     let tally = tally(&done.stdout);

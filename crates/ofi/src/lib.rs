@@ -113,8 +113,8 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (triggered and deferred work), and what stays raw. Multi-receive, a flag and no function, is planned, too. All of it is in `ofi-sys`, and
-//! every object here has `as_raw`.
+//! planned (triggered and deferred work), and what stays raw. Multi-receive, a flag and no function, is
+//! planned, too. All of it is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;
 mod attr;

@@ -9,8 +9,8 @@
 use std::{ffi::c_void, time::Duration};
 
 use ofi::{
-    Access, AtomicOp, Caps, Datatype, ErrorKind, ExposedRegion, Memory, Prefixed, Rdm, Received,
-    RegionSlice, Returned, Shared, WaitError,
+    Access, AtomicOp, Caps, Datatype, ErrorKind, ExposedRegion, Memory, OpFlags, Prefixed, Rdm,
+    Received, RegionSlice, Returned, Shared, WaitError,
 };
 
 use crate::harness::{
@@ -131,7 +131,7 @@ fn bytes<T: Mode>(slice: &RegionSlice<T>) -> Vec<u8> {
 }
 
 /// Every kind of operation, in registered memory.
-// rule: B7, B9, B11, D7, M3, M6, M7
+// rule: B7, B9, B11, B31, D7, M3, M6, M7
 fn everything<T>(t: &Target) -> Verdict
 where
     T: Mode + ofi::Accepts<RegionSlice<T>> + ofi::Accepts<[RegionSlice<T>; 3]>,
@@ -183,6 +183,13 @@ where
     p.a.send([5_u8; 64], p.to_b).data(9).inject()?;
     let (received, slice) = p.b.recv(board.at(0, 64)).wait(LIMIT)?;
     assert_eq!((received.data(), bytes(&slice)), (Some(9), vec![5; 64]));
+    let receives = [0, 1].map(|n| p.b.recv(board.at(n, 8)).post());
+    let more = p.a.send(board.with(2, &[1; 8]), p.to_b).flags(OpFlags::MORE).post()?;
+    let last = p.a.send(board.with(3, &[2; 8]), p.to_b).post()?;
+    (more.wait(LIMIT)?, last.wait(LIMIT)?);
+    for (n, receive) in receives.into_iter().enumerate() {
+        assert_eq!(bytes(&receive?.wait(LIMIT)?.1), [n as u8 + 1; 8]);
+    }
 
     // Remote memory.
     let remote = board.region.remote();

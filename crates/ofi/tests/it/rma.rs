@@ -114,7 +114,7 @@ fn vectors_on_both_sides<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 }
 
 /// The peer hears of it in its completion queue, with the data.
-// rule: B11, B30, B39
+// rule: B11, B12, B30, B39
 fn written_with_data<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, RMA)?;
     let region = exposed(&p.rig, vec![0; 64])?;

@@ -28,7 +28,7 @@ pub fn register(list: &mut List) {
             ],
         );
         // A sequence takes some milliseconds, on rxm some tens.
-        list.limit(case, 120 + count / 5);
+        list.limit(case, 120 + count / 2);
     }
 }
 
