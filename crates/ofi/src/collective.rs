@@ -192,12 +192,22 @@ impl<T: Threading> CollectiveGroup<T> {
     /// to go on.
     #[doc(alias = "fi_close")]
     pub fn close(mut self) -> Result<(), CloseError<CollectiveGroup<T>>> {
+        // A thread that a fork left behind may hold the locks.
+        refuse_fork("fi_close").map_err(CloseError::Failed)?;
         if !self.held().is_idle(self.core.lane()) {
             return Err(CloseError::InUse(self));
         }
         let held = self.held.take().expect("open until it is closed");
         // The set after it.
         held.mc.close().map_err(CloseError::Failed)
+    }
+
+    /// The provider's number for the group (`fi_addr_t`), for calls that this crate does not wrap: good
+    /// while the group is open, and for collectives alone.
+    #[doc(alias = "fi_mc_addr")]
+    #[must_use]
+    pub fn as_raw_address(&self) -> u64 {
+        self.address.raw()
     }
 
     /// The C object, for calls that this crate does not wrap.

@@ -60,8 +60,9 @@ impl<T: Threading> AddressVector<T> {
 }
 
 impl<T: Threading> AvSetBuilder<T> {
-    /// How many members it will have at most. 0, the default, leaves it to the provider, which takes
-    /// the size of the vector, as far as it was known when that was opened.
+    /// How many members it will have at most. 0, the default, means as many as are in its
+    /// [`range`](Self::range); without one it is left to the provider, which takes the size of the vector,
+    /// as far as it was known when that was opened.
     pub fn count(mut self, members: usize) -> Self {
         self.count = members;
         self
@@ -97,9 +98,6 @@ impl<T: Threading> AvSetBuilder<T> {
         let mut attr = unsafe { Roomy::<ofi_sys::fi_av_set_attr>::zeroed() };
         let to = attr.as_mut();
         to.count = self.count.max(members.len());
-        if self.count == 0 && members.is_empty() {
-            to.count = 0;
-        }
         to.flags = self.flags.raw();
         // An empty one: members go in one by one. The provider that has quirk 52 reads a range, and
         // what the man page calls an empty one, out of an array that may be shorter.

@@ -592,6 +592,7 @@ impl Limits {
             prefix: crate::op::prefix::size(info) as u32,
             local_registration: mr_mode.contains(MrMode::LOCAL),
             device_registration: mr_mode.contains(MrMode::HMEM),
+            collective_registration: mr_mode.contains(MrMode::COLLECTIVE),
             keys: match mr_mode.contains(MrMode::RAW) {
                 true => KeyKind::Mapped as u8,
                 false => KeyKind::Plain as u8,

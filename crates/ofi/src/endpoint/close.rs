@@ -288,7 +288,6 @@ impl<T: Threading> Core<T> {
         );
         std::mem::forget(Arc::clone(&self.domain));
         std::mem::forget(self.info.clone());
-        self.leak_groups();
         self.lane().give_up(&[&self.transmit.core, &self.receive.core]);
         let error = Error::closed("fi_close").detail(format!(
             "{left} operations were still in flight, and closing then is not safe on {}; the \

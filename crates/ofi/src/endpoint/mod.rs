@@ -190,6 +190,8 @@ pub(crate) struct Limits {
     pub(crate) level: u64,
     /// Every buffer on a device must (FI_MR_HMEM, rule M12).
     pub(crate) device_registration: bool,
+    /// Every buffer of a collective must (FI_MR_COLLECTIVE, rule M13).
+    pub(crate) collective_registration: bool,
     /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
     pub(crate) keys: u8,
 }

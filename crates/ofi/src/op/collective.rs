@@ -10,11 +10,12 @@ use ofi_sys::fid_ep;
 
 use super::{
     Memory, Operation, Outcome, Uses, Verb,
+    atomic::list_two,
     options::{Flagged, with},
 };
 use crate::{
-    Access, Address, AtomicOp, Collective, CollectiveGroup, Datatype, Error, ErrorKind, MrMode,
-    Place, Result,
+    Access, Address, AtomicOp, Collective, CollectiveGroup, Datatype, Error, ErrorKind, Place,
+    Result,
     buf::{Buf, BufMut, Segments},
     error::Needs,
     quirks::{self, Defect, quirk},
@@ -121,7 +122,7 @@ impl Action {
             whole: collective == Collective::Broadcast
                 && quirk(provider, Defect::BroadcastOverruns).is_some(),
             limit: limits.count.unwrap_or(usize::MAX),
-            registered: core.domain_core().mr_mode.contains(MrMode::COLLECTIVE),
+            registered: core.limits.collective_registration,
             flags: 0,
         })
     }
@@ -418,11 +419,7 @@ macro_rules! exchanges {
     ($($verb:ident)*) => {$(
         impl<A: Buf, R: BufMut> Uses<(A, R)> for $verb {
             fn list((given, gotten): &mut (A, R), list: &mut Segments) {
-                given.segments(list);
-                list.parts(1);
-                list.want(GOTTEN);
-                gotten.segments_mut(list);
-                list.parts(2);
+                list_two(given, gotten, GOTTEN, list);
             }
 
             fn moved((given, gotten): &mut (A, R), to: Place) {

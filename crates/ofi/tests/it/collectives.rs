@@ -1,9 +1,9 @@
 //! Collectives: in one process and in two, results beside those of the host, and what is refused.
 
 use ofi::{
-    Access, Address, AtomicOp, AvSet, Caps, Collective, CollectiveGroup, Confined, Datatype,
-    Defect, Endpoint, ErrorKind, EventQueue, FabricAddress, Join, Op, Rdm, Returned, SetFlags,
-    quirk,
+    Access, Address, AtomicOp, AvSet, BindFlags, Caps, Collective, CollectiveGroup, Confined,
+    Datatype, Defect, Endpoint, ErrorKind, EventQueue, FabricAddress, Join, Op, Rdm, Returned,
+    SetFlags, quirk,
 };
 
 use crate::harness::{
@@ -16,6 +16,7 @@ pub fn register(list: &mut List) {
         barriers_wait
         messages_beside_collectives
         registered_buffers
+        no_batches_beside_collectives
         wrong_counts
         what_there_is
         as_futures
@@ -302,25 +303,33 @@ fn messages_beside_collectives(t: &Target) -> Verdict {
     Ok(())
 }
 
-/// Slices of regions that were registered for collectives.
+/// Slices of regions that were registered for collectives: what is given is only read.
 // rule: M13
 fn registered_buffers(t: &Target) -> Verdict {
     let members = Members::<Confined>::open(t, 2)?;
     let groups = members.join()?;
+    let domain = &members.rig.domain;
+    let (given_to, gotten_by) =
+        (Access::COLLECTIVE | Access::SEND, Access::COLLECTIVE | Access::RECV);
     let ops = posted!(groups, |group, rank| {
-        let region = |bytes: Vec<u8>| {
-            members
-                .rig
-                .domain
-                .register(bytes, Access::COLLECTIVE | Access::SEND | Access::RECV)
-                .map_err(|f| f.error)
-        };
-        let (own, room) = (region(u64s(8, |i| given(rank, i)))?, region(vec![0; 64])?);
-        group.all_reduce((own, room), Datatype::Uint64, AtomicOp::Max)
+        let own = domain.register_frozen(u64s(8, |i| given(rank, i)), given_to);
+        let room = domain.register(vec![0; 64], gotten_by | given_to).map_err(|f| f.error)?;
+        group.all_reduce((own.map_err(|f| f.error)?, room), Datatype::Uint64, AtomicOp::Max)
     });
     for (_, result) in ended!(ops) {
         assert_eq!(result[..], u64s(8, |i| given(1, i))[..]);
     }
+    let alone = domain.register(vec![0; 64], Access::COLLECTIVE).map_err(|f| f.error);
+    assert_eq!(*alone.expect_err("for which side?").kind(), ErrorKind::Invalid);
+    Ok(())
+}
+
+/// What follows batches counts what the provider has sent, and a collective's messages may be among that.
+fn no_batches_beside_collectives(t: &Target) -> Verdict {
+    let rig = Rig::<Confined>::open(t, CAPS)?;
+    let builder = rig.domain.endpoint::<Rdm>(&rig.info).address_vector(&rig.av);
+    let made = builder.completion_queue(&rig.cq).batches(BindFlags::TRANSMIT).enable();
+    assert!(matches!(made.unwrap_err().kind(), ErrorKind::Unsupported { .. }));
     Ok(())
 }
 
@@ -540,11 +549,6 @@ fn two_raw(t: &Target) -> Result<(Members<Confined>, Vec<CollectiveGroup<Confine
     Ok((members, groups))
 }
 
-pub(crate) fn address_of(group: &CollectiveGroup<Confined>) -> u64 {
-    // SAFETY: the group is open, and joined.
-    unsafe { ofi_sys::fi_mc_addr(group.as_raw()) }
-}
-
 /// Defect 53: a collective of messages longer than an eager one does not end.
 // quirk: 53
 fn quirk_53_stray_contexts(t: &Target) -> Verdict {
@@ -561,7 +565,7 @@ fn quirk_53_stray_contexts(t: &Target) -> Verdict {
                 std::ptr::null_mut(),
                 results[i],
                 std::ptr::null_mut(),
-                address_of(group),
+                group.as_raw_address(),
                 ofi_sys::FI_UINT8,
                 ofi_sys::FI_SUM,
                 0,
@@ -638,7 +642,7 @@ fn raw_broadcast(
                 buffers[i],
                 count,
                 std::ptr::null_mut(),
-                address_of(group),
+                group.as_raw_address(),
                 root,
                 ofi_sys::FI_UINT8,
                 0,

@@ -8,7 +8,7 @@ use ofi::{
 };
 
 use crate::{
-    collectives::{CAPS, Members, address_of, ended, forever, given, posted, u64s},
+    collectives::{CAPS, Members, ended, forever, given, posted, u64s},
     harness::{
         LIMIT, List, Mode, Pair, Parent, Peer, Rig, Stop, Target, Tracked, Verdict, cases, expired,
         progress_until,
@@ -459,7 +459,7 @@ fn a_member_sends_too_much(t: &Target) -> Verdict {
                 std::ptr::null_mut(),
                 forever(vec![0; len]),
                 std::ptr::null_mut(),
-                address_of(&groups[1]),
+                groups[1].as_raw_address(),
                 ofi_sys::FI_UINT8,
                 ofi_sys::FI_SUM,
                 0,
