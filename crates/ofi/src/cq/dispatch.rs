@@ -39,10 +39,11 @@ impl<T: Threading> CqCore<T> {
         if status <= 0 {
             return self.nothing_read(status, reader, after);
         }
-        let count = status as usize;
+        let read = status as usize;
+        let mut count = read;
         if self.guarded.load() != 0 {
             // SAFETY: that many entries of the queue's format were just written.
-            unsafe { self.strike_strays(reader, buffer.cast(), count) };
+            count = unsafe { self.strike_strays(reader, buffer.cast(), read) };
         }
         let sources = &mut reader.sources;
         // SAFETY: that many entries of the queue's format were just written, and the reader's lock is
@@ -54,32 +55,47 @@ impl<T: Threading> CqCore<T> {
                 (false, false) => self.dispatch_all::<MESSAGE>(buffer, sources, count, after),
             }
         }
-        count
+        read
     }
 
-    /// Counts the entries whose contexts are no slots, and takes those out of a batch: what is left of
-    /// them nobody looks at.
+    /// Takes the entries whose contexts are no slots out of a batch, and counts them. Returns how many
+    /// are left (quirk 53).
     ///
     /// # Safety
     ///
     /// `count` entries of the queue's format are at `entries`.
     #[cold]
-    unsafe fn strike_strays(&self, reader: &Reader<T>, entries: *mut u8, count: usize) {
+    unsafe fn strike_strays(
+        &self,
+        reader: &mut Reader<T>,
+        entries: *mut u8,
+        count: usize,
+    ) -> usize {
         let stride = match (self.shape.has_tag, self.shape.has_data) {
             (true, _) => size_of::<ofi_sys::fi_cq_tagged_entry>(),
             (false, true) => size_of::<ofi_sys::fi_cq_data_entry>(),
             (false, false) => size_of::<ofi_sys::fi_cq_msg_entry>(),
         };
+        let mut kept = 0;
         for i in 0..count {
-            // SAFETY: the caller's promise; every format begins with the context and the flags.
-            let entry = unsafe { &mut *entries.add(i * stride).cast::<ofi_sys::fi_cq_msg_entry>() };
-            if !entry.op_context.is_null() && !self.knows(reader, entry.op_context) {
+            let source = std::mem::replace(&mut reader.sources[i], ofi_sys::FI_ADDR_NOTAVAIL);
+            // SAFETY: the caller's promise, and `kept` is at most `i`; every format begins with the
+            // context.
+            let (entry, place, context) = unsafe {
+                let entry = entries.add(i * stride);
+                let context = (*entry.cast::<ofi_sys::fi_cq_msg_entry>()).op_context;
+                (entry, entries.add(kept * stride), context)
+            };
+            if !context.is_null() && !self.knows(reader, context) {
                 self.stray.fetch_add(1, Ordering::Relaxed);
-                // A receive without a context: counted and left.
-                entry.op_context = std::ptr::null_mut();
-                entry.flags = ofi_sys::FI_RECV;
+                continue;
             }
+            // SAFETY: as above: both are entries of the batch.
+            unsafe { place.copy_from(entry, stride) };
+            reader.sources[kept] = source;
+            kept += 1;
         }
+        kept
     }
 
     /// Hands over a batch of entries of `FORMAT`.
@@ -220,7 +236,7 @@ impl<T: Threading> CqCore<T> {
             && !entry.op_context.is_null()
             && !self.knows(reader, entry.op_context)
         {
-            // A part of a collective failed, so that it will never end: all that is known of it.
+            // A part of a collective failed, so that it will never end: all that is known of it (quirk 53).
             self.stray.fetch_add(1, Ordering::Relaxed);
             if Errno::from_raw(entry.err) == Errno::ECANCELED {
                 // Its endpoint has closed.

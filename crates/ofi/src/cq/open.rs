@@ -228,6 +228,8 @@ impl CqCore<Shared> {
             }),
             lanes: Lock::new(Vec::new()),
             backlogged: Word::new(0),
+            known: Lock::new(Vec::new()),
+            guarded: Word::new(0),
             tallies: Lock::new(Vec::new()),
             unsolicited: Mutex::default(),
             unsolicited_lost: AtomicU64::new(0),

@@ -186,7 +186,8 @@ where
     let receives = [0, 1].map(|n| p.b.recv(board.at(n, 8)).post());
     let more = p.a.send(board.with(2, &[1; 8]), p.to_b).flags(OpFlags::MORE).post()?;
     let last = p.a.send(board.with(3, &[2; 8]), p.to_b).post()?;
-    (more.wait(LIMIT)?, last.wait(LIMIT)?);
+    more.wait(LIMIT)?;
+    last.wait(LIMIT)?;
     for (n, receive) in receives.into_iter().enumerate() {
         assert_eq!(bytes(&receive?.wait(LIMIT)?.1), [n as u8 + 1; 8]);
     }
