@@ -73,7 +73,7 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
     /// capabilities go. The join is under way when this returns.
     ///
     /// The endpoint needs `FI_MULTICAST` among the capabilities asked for, and an
-    /// [event queue](EndpointBuilder::event_queue). Over IP it receives what is sent to its own port
+    /// [event queue](crate::EndpointBuilder::event_queue). Over IP it receives what is sent to its own port
     /// at the group's address, if its [name](Self::name) is the group's address or the unspecified one
     /// (`0.0.0.0`): that is what `Hints::node` with `Hints::source` must have said.
     ///
