@@ -38,6 +38,7 @@ use crate::{
         lane::Lane,
         peek,
         slot::{After, Outcome, Slot},
+        slots,
         tally::Tally,
     },
     threading::{Lock, Shared, Threading, Word},
@@ -91,9 +92,6 @@ pub struct CqCore<T: Threading> {
     reader: T::Lock<Reader<T>>,
     /// The endpoints bound to this queue.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
-    /// Lanes whose slots an entry may name, besides those in limbo: those, and of the endpoints that
-    /// are closing.
-    known: T::Lock<Vec<NonNull<Lane<T>>>>,
     /// Not 0 if entries may have contexts that are no slots (quirk 53).
     guarded: T::Word,
     /// Posts that wait for room on those, and batches that somebody should look at.
@@ -338,13 +336,7 @@ impl<T: Threading> CqCore<T> {
     }
 
     pub(crate) fn attach(&self, lane: NonNull<Lane<T>>) {
-        self.known.lock().push(lane);
         self.lanes.lock().push(lane);
-    }
-
-    /// From here on no entry is for this lane, but of slots in limbo. Before it is retired.
-    pub(crate) fn forget(&self, lane: NonNull<Lane<T>>) {
-        self.known.lock().retain(|other| *other != lane);
     }
 
     /// From here on every context is looked at before it is followed.
@@ -352,16 +344,13 @@ impl<T: Threading> CqCore<T> {
         self.guarded.store(1);
     }
 
-    /// Whether a context is that of a slot.
-    fn knows(&self, reader: &Reader<T>, context: *const std::ffi::c_void) -> bool {
-        // SAFETY: `Core::shut_down` takes a lane out of the list before it is retired, and a claim keeps
-        // its lane's slots, and so the lane, away from home.
-        let has = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.has(context);
-        self.known.lock().iter().any(has) || reader.limbo.iter().any(|claim| has(&claim.0))
+    /// Whether entries have to be looked at for contexts that are no slots.
+    #[inline]
+    fn sifts(&self) -> bool {
+        self.shape.foreign || self.guarded.load() != 0
     }
 
     pub(crate) fn attach_tally(&self, tally: &Arc<Tally<T>>) {
-        self.known.lock().push(tally.lane_ptr());
         self.tallies.lock().push(Arc::clone(tally));
     }
 

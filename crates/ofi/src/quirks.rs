@@ -390,7 +390,7 @@ pub const QUIRKS: &[Quirk] = &[
         until: None,
         defect: Defect::EntriesComeLate,
         text: "a send whose endpoint has closed ends when its peer has read the message, in the queue of \
-               whichever endpoint has its place by then",
+               whichever endpoint has its place by then, of another process even",
     },
     Quirk {
         id: 30,

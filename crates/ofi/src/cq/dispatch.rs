@@ -39,63 +39,65 @@ impl<T: Threading> CqCore<T> {
         if status <= 0 {
             return self.nothing_read(status, reader, after);
         }
-        let read = status as usize;
-        let mut count = read;
-        if self.guarded.load() != 0 {
-            // SAFETY: that many entries of the queue's format were just written.
-            count = unsafe { self.strike_strays(reader, buffer.cast(), read) };
-        }
-        let sources = &mut reader.sources;
+        let count = status as usize;
         // SAFETY: that many entries of the queue's format were just written, and the reader's lock is
         // held.
         unsafe {
             match (self.shape.has_tag, self.shape.has_data) {
+                _ if self.sifts() => self.sift(buffer, sources, count, after),
                 (true, _) => self.dispatch_all::<TAGGED>(buffer, sources, count, after),
                 (false, true) => self.dispatch_all::<DATA>(buffer, sources, count, after),
                 (false, false) => self.dispatch_all::<MESSAGE>(buffer, sources, count, after),
             }
         }
-        read
+        count
     }
 
-    /// Takes the entries whose contexts are no slots out of a batch, and counts them. Returns how many
-    /// are left (quirk 53).
+    /// Hands over a batch in which entries of others may be (quirks 29 and 53): those that name no slot of this
+    /// process are counted, and that is all.
     ///
     /// # Safety
     ///
-    /// `count` entries of the queue's format are at `entries`.
+    /// `count` entries of the queue's format are at `entries`, and the reader's lock is held.
     #[cold]
-    unsafe fn strike_strays(
+    unsafe fn sift(
         &self,
-        reader: &mut Reader<T>,
-        entries: *mut u8,
+        entries: *mut std::ffi::c_void,
+        sources: &mut [u64; BATCH],
         count: usize,
-    ) -> usize {
+        after: &mut Deferred<T>,
+    ) {
         let stride = match (self.shape.has_tag, self.shape.has_data) {
             (true, _) => size_of::<ofi_sys::fi_cq_tagged_entry>(),
             (false, true) => size_of::<ofi_sys::fi_cq_data_entry>(),
             (false, false) => size_of::<ofi_sys::fi_cq_msg_entry>(),
         };
-        let mut kept = 0;
-        for i in 0..count {
-            let source = std::mem::replace(&mut reader.sources[i], ofi_sys::FI_ADDR_NOTAVAIL);
-            // SAFETY: the caller's promise, and `kept` is at most `i`; every format begins with the
-            // context.
-            let (entry, place, context) = unsafe {
-                let entry = entries.add(i * stride);
-                let context = (*entry.cast::<ofi_sys::fi_cq_msg_entry>()).op_context;
-                (entry, entries.add(kept * stride), context)
-            };
-            if !context.is_null() && !self.knows(reader, context) {
-                self.stray.fetch_add(1, Ordering::Relaxed);
-                continue;
+        for (i, from) in sources[..count].iter_mut().enumerate() {
+            // One at a time, as a batch of its own.
+            let mut source = [ofi_sys::FI_ADDR_NOTAVAIL; BATCH];
+            source[0] = std::mem::replace(from, ofi_sys::FI_ADDR_NOTAVAIL);
+            // SAFETY: the caller's promise; every format begins with its context.
+            unsafe {
+                let entry = entries.cast::<u8>().add(i * stride).cast::<std::ffi::c_void>();
+                if self.is_foreign(*entry.cast()) {
+                    continue;
+                }
+                match (self.shape.has_tag, self.shape.has_data) {
+                    (true, _) => self.dispatch_all::<TAGGED>(entry, &mut source, 1, after),
+                    (false, true) => self.dispatch_all::<DATA>(entry, &mut source, 1, after),
+                    (false, false) => self.dispatch_all::<MESSAGE>(entry, &mut source, 1, after),
+                }
             }
-            // SAFETY: as above: both are entries of the batch.
-            unsafe { place.copy_from(entry, stride) };
-            reader.sources[kept] = source;
-            kept += 1;
         }
-        kept
+    }
+
+    /// Whether an entry is of nobody here, which is counted.
+    fn is_foreign(&self, context: *mut std::ffi::c_void) -> bool {
+        let foreign = self.sifts() && !context.is_null() && !slots::is_one(context);
+        if foreign {
+            self.stray.fetch_add(1, Ordering::Relaxed);
+        }
+        foreign
     }
 
     /// Hands over a batch of entries of `FORMAT`.
@@ -232,16 +234,12 @@ impl<T: Threading> CqCore<T> {
             }
             return 0;
         }
-        if self.guarded.load() != 0
-            && !entry.op_context.is_null()
-            && !self.knows(reader, entry.op_context)
-        {
-            // A part of a collective failed, so that it will never end: all that is known of it (quirk 53).
-            self.stray.fetch_add(1, Ordering::Relaxed);
-            if Errno::from_raw(entry.err) == Errno::ECANCELED {
-                // Its endpoint has closed.
+        if self.is_foreign(entry.op_context) {
+            // Another's, or of an endpoint that has closed.
+            if self.shape.foreign || Errno::from_raw(entry.err) == Errno::ECANCELED {
                 return 1;
             }
+            // A part of a collective failed, which will never end: all that is known of it (quirk 53).
             entry.op_context = std::ptr::null_mut();
             entry.flags = ofi_sys::FI_COLLECTIVE;
         }

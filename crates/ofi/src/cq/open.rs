@@ -34,6 +34,8 @@ pub(crate) struct Shape {
     pub(crate) fd: Option<RawFd>,
     /// The longest park between two looks.
     pub(crate) park_limit: Duration,
+    /// Entries of others may come, of another process even.
+    pub(crate) foreign: bool,
 }
 
 impl<T: Threading> CompletionQueueBuilder<T> {
@@ -101,6 +103,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 crate::attr::Progress::Auto => Duration::from_millis(1000),
                 _ => Duration::from_millis(10),
             },
+            foreign: quirk(info.provider(), Defect::EntriesComeLate).is_some(),
         };
         let error_data = info.domain().max_err_data().clamp(64, 4096);
         let core = Arc::new(CqCore {
@@ -115,7 +118,6 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 fatal: None,
             }),
             lanes: T::Lock::new(Vec::new()),
-            known: T::Lock::new(Vec::new()),
             guarded: T::Word::new(0),
             backlogged: T::Word::new(0),
             tallies: T::Lock::new(Vec::new()),
@@ -217,7 +219,14 @@ impl CqCore<Shared> {
         let park_limit = Duration::from_secs(1);
         Arc::new(CqCore {
             fid,
-            shape: Shape { has_data: false, has_tag: false, source: false, fd, park_limit },
+            shape: Shape {
+                has_data: false,
+                has_tag: false,
+                source: false,
+                fd,
+                park_limit,
+                foreign: false,
+            },
             fabric,
             reader: Lock::new(Reader {
                 open: true,
@@ -228,7 +237,6 @@ impl CqCore<Shared> {
             }),
             lanes: Lock::new(Vec::new()),
             backlogged: Word::new(0),
-            known: Lock::new(Vec::new()),
             guarded: Word::new(0),
             tallies: Lock::new(Vec::new()),
             unsolicited: Mutex::default(),

@@ -72,7 +72,9 @@ impl<T: Threading> Core<T> {
             return Ok(());
         }
         let crashes = || {
+            // Where entries come late, another process may have the endpoint's place by then.
             quirks::quirk(provider, Defect::CloseInFlight).is_some()
+                || quirks::quirk(provider, Defect::EntriesComeLate).is_some()
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
                 || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
@@ -85,7 +87,6 @@ impl<T: Threading> Core<T> {
         self.close_fid(queues, &closed, left)?;
         self.close_collectives(left);
         for lane in self.lanes() {
-            queues.iter().for_each(|queue| queue.forget(lane));
             if let Some(av) = &self.av {
                 av.detach(lane);
             }
@@ -220,10 +221,6 @@ impl<T: Threading> Core<T> {
             for lane in limbo {
                 // SAFETY: once for this lane, after `end_in_limbo` and after its orphans were seen to.
                 let claim = Arc::new(unsafe { LimboClaim::new(lane) });
-                if quirks::quirk(self.provider(), Defect::EntriesComeLate).is_some() {
-                    // There is no telling when: the slots stay for good.
-                    std::mem::forget(Arc::clone(&claim));
-                }
                 for queue in queues {
                     queue.hold().claim(Arc::clone(&claim));
                 }

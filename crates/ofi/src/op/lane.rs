@@ -14,6 +14,7 @@ use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 use super::{
     overflow::Overflow,
     slot::{DONE, EXTRA, OP, Outcome, PROVIDER, Part, QUEUED, Slot},
+    slots,
 };
 use crate::{
     Errno, Error,
@@ -169,6 +170,7 @@ impl<T: Threading> Lane<T> {
         let len = FIRST_CHUNK << chunk;
         let slots: Box<[Slot<T>]> =
             (*total..*total + len).map(|index| Slot::new(index, NonNull::from(self))).collect();
+        slots::add(slots.as_ptr(), slots.len());
         self.chunks[chunk].store(Box::into_raw(slots).cast::<Slot<T>>() as usize as u64);
         for index in (*total..*total + len).rev() {
             let slot = self.slot(index);
@@ -250,6 +252,7 @@ impl<T: Threading> Lane<T> {
                 }
                 left -= len;
                 let base = base.load() as usize as *mut Slot<T>;
+                slots::remove(base);
                 drop(Box::from_raw(std::ptr::slice_from_raw_parts_mut(base, len as usize)));
             }
         }
@@ -283,17 +286,6 @@ impl<T: Threading> Lane<T> {
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
         let total = *self.total.lock();
         (0..total).map(|index| self.slot(index))
-    }
-
-    /// Whether this is the context of a slot of this lane.
-    pub(crate) fn has(&self, context: *const std::ffi::c_void) -> bool {
-        let size = size_of::<Slot<T>>();
-        let mut chunks = self.chunks.iter().enumerate();
-        chunks.any(|(chunk, base)| {
-            let base = base.load() as usize;
-            let offset = context.addr().wrapping_sub(base);
-            base != 0 && offset < size * ((FIRST_CHUNK as usize) << chunk) && offset % size == 0
-        })
     }
 
     /// Whether an operation that names `entry` may still reach the provider.

@@ -56,6 +56,7 @@ mod recv;
 mod rma;
 mod send;
 pub(crate) mod slot;
+pub(crate) mod slots;
 pub(crate) mod tally;
 
 pub use atomic::{

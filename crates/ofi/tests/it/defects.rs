@@ -410,6 +410,19 @@ fn quirk_29_entries_come_late<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     if quirk(&t.provider, Defect::CloseInFlight).is_some() {
         return Ok(());
     }
+    let known = quirk(&t.provider, Defect::EntriesComeLate).is_some();
+    // The place may go to an endpoint of another process, which has the entry then.
+    for _ in 0..5 {
+        let late = comes_late::<T>(t)?;
+        assert!(known || !late);
+        if late == known {
+            std::process::exit(0);
+        }
+    }
+    panic!("the defect is gone");
+}
+
+fn comes_late<T: Mode>(t: &Target) -> Result<bool, Stop> {
     let two = Two::<T>::open(t, Caps::MSG)?;
     let sender = two.another()?;
     let none = std::ptr::null_mut();
@@ -441,14 +454,14 @@ fn quirk_29_entries_come_late<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     unsafe { sender.send(bytes.as_ptr(), bytes.len(), none, two.to_b, sent) }?;
     let early = until(sent, 1000);
     sender.close()?;
-    let _in_its_place = two.another()?;
+    let in_its_place = two.another()?;
     let early = early || until(sent, 1000);
     // The message may be gone with its sender.
     let second = receive(8210)?;
     until(second, 100_000);
     let late = !early && until(sent, 1000);
-    assert_eq!(late, quirk(&t.provider, Defect::EntriesComeLate).is_some());
-    std::process::exit(0)
+    std::mem::forget((two, in_its_place));
+    Ok(late)
 }
 
 /// Defect 30: a join that fails is told as if it had not, and keeps its endpoint from being closed.

@@ -221,7 +221,7 @@ fn closed_with_sends<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let pointer = buffer.bytes().as_ptr();
     let send = expired!(p.a.send(buffer, p.to_b).wait(Duration::ZERO));
     let Pair { a, b, rig, .. } = p;
-    let crashes = ofi::quirk(&t.provider, ofi::Defect::CloseInFlight).is_some();
+    let crashes = t.leaks_what_is_in_flight();
     let before = ofi::leaked();
     let closed = a.close(MOMENT);
     let failed = match send.wait(LIMIT) {

@@ -180,8 +180,7 @@ fn stopped_then_killed<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     match held.try_take() {
         Some(buffer) => assert_eq!(buffer.as_ptr(), pointer),
         None => {
-            let known = ofi::quirk(&t.provider, ofi::Defect::CloseInFlight);
-            assert!(known.is_some() && closed.is_err(), "{closed:?}");
+            assert!(t.leaks_what_is_in_flight() && closed.is_err(), "{closed:?}");
             assert_eq!(ofi::leaked().operations, 1);
         }
     }

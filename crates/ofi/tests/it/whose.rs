@@ -75,6 +75,13 @@ impl<T: Mode> Two<T> {
                 sources.as_mut_ptr(),
             )
         };
+        if count == -(ofi_sys::FI_EAVAIL as isize) {
+            // SAFETY: all-zero is what fi_cq(3) asks for.
+            let mut failed: ofi_sys::fi_cq_err_entry = unsafe { std::mem::zeroed() };
+            // SAFETY: the queue is open, and nobody else reads it.
+            unsafe { ofi_sys::fi_cq_readerr(self.cq.as_raw(), &raw mut failed, 0) };
+            return vec![(failed.op_context, ofi_sys::FI_ADDR_NOTAVAIL)];
+        }
         assert!(count > 0 || count == -(ofi_sys::FI_EAGAIN as isize), "fi_cq_readfrom: {count}");
         let entries = entries.iter().map(|entry| entry.op_context).zip(sources);
         entries.take(count.max(0) as usize).collect()

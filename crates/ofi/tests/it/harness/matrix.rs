@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ofi::{Caps, EndpointType, ErrorKind, Hints, Info, Version};
+use ofi::{Caps, Defect, EndpointType, ErrorKind, Hints, Info, Version, quirk};
 
 use super::Stop;
 
@@ -88,6 +88,13 @@ impl Target {
             threading: "",
             hints: Vec::new(),
         }
+    }
+
+    /// Whether an endpoint that closes with sends in flight is leaked, and their buffers held.
+    pub fn leaks_what_is_in_flight(&self) -> bool {
+        [Defect::CloseInFlight, Defect::EntriesComeLate]
+            .into_iter()
+            .any(|defect| quirk(&self.provider, defect).is_some())
     }
 
     /// Hints for this provider and kind, on the loopback address where it has such.
