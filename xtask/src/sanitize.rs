@@ -35,6 +35,10 @@ const ADDRESS: &[&str] = &[
     "batches::dropped_",
     "batches::expired_",
     "batches::forgotten_",
+    "groups::dropped_",
+    "groups::endpoint_closed_",
+    "groups::group_closed_",
+    "groups::short_receives",
     "sequences",
 ];
 

@@ -26,6 +26,8 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "src/errno.rs",
     "src/error.rs",
     "src/fabric.rs",
+    "src/collective.rs",
+    "src/collective/",
     "src/info/",
     "src/log.rs",
     "src/log/",

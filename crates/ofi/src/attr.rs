@@ -123,6 +123,28 @@ enumerations! {
         Uint128 = FI_UINT128 "FI_UINT128",
     }
 
+    /// A collective operation. See `fi_collective(3)`.
+    Collective {
+        /// All wait for each other.
+        Barrier = FI_BARRIER "FI_BARRIER",
+        /// From the root to all.
+        Broadcast = FI_BROADCAST "FI_BROADCAST",
+        /// A part from each to each.
+        Alltoall = FI_ALLTOALL "FI_ALLTOALL",
+        /// A reduction whose result all get.
+        Allreduce = FI_ALLREDUCE "FI_ALLREDUCE",
+        /// What all give, to all.
+        Allgather = FI_ALLGATHER "FI_ALLGATHER",
+        /// A reduction of whose result each gets a part.
+        ReduceScatter = FI_REDUCE_SCATTER "FI_REDUCE_SCATTER",
+        /// A reduction whose result the root gets.
+        Reduce = FI_REDUCE "FI_REDUCE",
+        /// A part of what the root gives to each.
+        Scatter = FI_SCATTER "FI_SCATTER",
+        /// What all give, to the root.
+        Gather = FI_GATHER "FI_GATHER",
+    }
+
     /// What an atomic operation does. See `fi_atomic(3)`.
     AtomicOp {
         /// The smaller value.

@@ -31,11 +31,13 @@ mod fabric_address;
 mod ids;
 mod insert;
 pub(crate) mod local;
+mod set;
 mod shared;
 
 pub use auth_keys::AuthKey;
 pub use fabric_address::FabricAddress;
 use ids::Ids;
+pub use set::{AvSet, AvSetBuilder};
 use shared::Sharing;
 
 /// A peer's address in an [`AddressVector`]: what operations take. Cheap to copy.
@@ -90,6 +92,11 @@ impl Address {
     /// What a slot notes to say that it names this address.
     pub(crate) fn entry_word(&self) -> u64 {
         self.entry.as_ptr() as usize as u64
+    }
+
+    /// Whether both are the same peer of the same vector, removed meanwhile or not.
+    pub(crate) fn is_same_entry(&self, other: &Address) -> bool {
+        (self.vector, self.entry) == (other.vector, other.entry)
     }
 
     /// An address that nobody else has, in a vector that never goes.
@@ -212,8 +219,10 @@ pub(crate) struct AddressTable {
     /// What is inserted, by its bytes: inserting an address twice is not defined (rule A3).
     known: HashMap<Box<[u8]>, Known>,
     by_raw: HashMap<u64, Box<[u8]>>,
-    /// Removed, but still named by operations in flight.
+    /// Removed, but still named by operations in flight, or by sets.
     retired: Vec<(Address, Box<[u8]>)>,
+    /// How many sets name an entry: it stays in the provider for as long.
+    pinned: HashMap<u64, usize>,
     /// The user's numbers, and what they stand for, with those of retired addresses.
     ids: HashMap<u64, Box<[u8]>>,
 }
@@ -395,7 +404,8 @@ impl<T: Threading> AddressVector<T> {
         Ok(Address { raw, ..address })
     }
 
-    /// Removes an address. Operations that already name it go on; new ones are refused at once.
+    /// Removes an address. Operations that already name it go on; new ones are refused at once. A set
+    /// that it is in keeps it.
     ///
     /// # Errors
     ///
@@ -594,9 +604,12 @@ impl<T: Threading> AvCore<T> {
             return;
         }
         let lanes = self.lanes.lock();
-        let AddressTable { retired, free, ids, .. } = table;
+        let AddressTable { retired, free, pinned, ids, .. } = table;
         retired.retain(|(address, bytes)| {
             let word = address.entry_word();
+            if pinned.contains_key(&word) {
+                return true;
+            }
             // SAFETY: an endpoint leaves the list, under its lock, before its lane may go.
             let names = |lane: &NonNull<Lane<T>>| unsafe { lane.as_ref() }.names(word);
             if lanes.iter().any(names) {

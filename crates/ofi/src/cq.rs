@@ -92,6 +92,8 @@ pub struct CqCore<T: Threading> {
     reader: T::Lock<Reader<T>>,
     /// The endpoints bound to this queue.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
+    /// Not 0 if entries may have contexts that are no slots (quirk 53).
+    guarded: T::Word,
     /// Posts that wait for room on those, and batches that somebody should look at.
     pub(crate) backlogged: T::Word,
     /// What counts the operations of batches whose failures come here.
@@ -335,6 +337,17 @@ impl<T: Threading> CqCore<T> {
 
     pub(crate) fn attach(&self, lane: NonNull<Lane<T>>) {
         self.lanes.lock().push(lane);
+    }
+
+    /// From here on every context is looked at before it is followed.
+    pub(crate) fn guard(&self) {
+        self.guarded.store(1);
+    }
+
+    /// Whether entries have to be looked at for contexts that are no slots.
+    #[inline]
+    fn sifts(&self) -> bool {
+        self.shape.foreign || self.guarded.load() != 0
     }
 
     pub(crate) fn attach_tally(&self, tally: &Arc<Tally<T>>) {

@@ -217,6 +217,21 @@ families! {
         COLLECTIVE = FI_COLLECTIVE "FI_COLLECTIVE", "Used by collectives.";
     }
 
+    /// What the group of a set of addresses is for.
+    ///
+    /// See `fi_av_set(3)`.
+    SetFlags: u64 = "FI_" {
+        BARRIER_SET = FI_BARRIER_SET "FI_BARRIER_SET", "Barriers.";
+        BROADCAST_SET = FI_BROADCAST_SET "FI_BROADCAST_SET", "Broadcasts.";
+        ALLTOALL_SET = FI_ALLTOALL_SET "FI_ALLTOALL_SET", "From all to all.";
+        ALLREDUCE_SET = FI_ALLREDUCE_SET "FI_ALLREDUCE_SET", "Reductions whose result all get.";
+        ALLGATHER_SET = FI_ALLGATHER_SET "FI_ALLGATHER_SET", "Gathering for all.";
+        REDUCE_SCATTER_SET = FI_REDUCE_SCATTER_SET "FI_REDUCE_SCATTER_SET", "Reductions of whose result each gets a part.";
+        REDUCE_SET = FI_REDUCE_SET "FI_REDUCE_SET", "Reductions for one.";
+        SCATTER_SET = FI_SCATTER_SET "FI_SCATTER_SET", "Scattering.";
+        GATHER_SET = FI_GATHER_SET "FI_GATHER_SET", "Gathering for one.";
+    }
+
     /// Options of a registration.
     ///
     /// See `fi_mr(3)`.

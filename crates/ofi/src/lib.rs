@@ -103,6 +103,7 @@
 //! | endpoints | [`Endpoint`], [`EndpointBuilder`]; connections: [`PassiveEndpoint`], [`ConnRequest`], [`Connecting`] |
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
+//! | collectives | [`AvSet`], [`Endpoint::join_collective`], [`CollectiveGroup`], [`Domain::query_collective`] |
 //! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`]; many at once, without an entry each: [`Batch`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
@@ -112,14 +113,15 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (collectives, triggered and deferred work), and what stays raw. Multi-receive, a flag and no
-//! function, is planned, too. All of it is in `ofi-sys`, and every object here has `as_raw`.
+//! planned (triggered and deferred work), and what stays raw. Multi-receive, a flag and no function, is
+//! planned, too. All of it is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;
 mod attr;
 mod av;
 mod buf;
 mod cm;
+mod collective;
 mod counter;
 mod cq;
 mod domain;
@@ -152,20 +154,23 @@ mod wait;
 mod wait_set;
 
 pub use attr::{
-    AddressFormat, AtomicOp, AvType, CqFormat, Datatype, EndpointType, LinkState, Progress,
-    Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
+    AddressFormat, AtomicOp, AvType, Collective, CqFormat, Datatype, EndpointType, LinkState,
+    Progress, Protocol, ResourceMgmt, ThreadingModel, TrafficClass, WaitObject,
 };
-pub use av::{Address, AddressVector, AddressVectorBuilder, AuthKey, FabricAddress};
+pub use av::{
+    Address, AddressVector, AddressVectorBuilder, AuthKey, AvSet, AvSetBuilder, FabricAddress,
+};
 pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
+pub use collective::{CollectiveGroup, CollectiveLimits};
 pub use counter::Counter;
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
 pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
-    Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Kind, Msg,
-    MulticastGroup, MulticastJoin, MulticastJoinError, Offload, OffloadReport, RawEndpoint,
-    RawEndpointBuilder, Rdm, ReceiveContext, ScalableEndpoint, ScalableEndpointBuilder, Scaled,
-    SharedReceive, SharedTransmit, TransmitContext,
+    Connectionless, Destination, Dgram, Endpoint, EndpointBuilder, HmemP2p, Join, JoinError,
+    Joinable, Kind, Msg, MulticastGroup, Offload, OffloadReport, RawEndpoint, RawEndpointBuilder,
+    Rdm, ReceiveContext, ScalableEndpoint, ScalableEndpointBuilder, Scaled, SharedReceive,
+    SharedTransmit, TransmitContext,
 };
 pub use eq::{Event, EventKind, EventQueue, EventQueueBuilder};
 pub use errno::Errno;
@@ -173,7 +178,7 @@ pub use error::{Error, ErrorKind, Needs, Result, Scope};
 pub use fabric::Fabric;
 pub use flags::{
     Access, AvFlags, BindFlags, Caps, CompOrder, CqFlags, GetInfoFlags, Mode, MrFlags, MrMode,
-    MsgOrder, OpFlags,
+    MsgOrder, OpFlags, SetFlags,
 };
 pub use info::{
     DomainAttr, EndpointAttr, Excluded, Explanation, FabricAttr, HintSet, Hints, Info, InfoList,
@@ -186,6 +191,10 @@ pub use mr::{
 };
 pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
+pub use op::{
+    AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
+    Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
+};
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Batch, Batched, Claim, ClaimOp,
     ClaimVerb, Claimed, CompareVerb, CompletionLevel, Ended, Failed, FetchVerb, Held, Op,

@@ -128,8 +128,9 @@ impl<T: Threading> Domain<T> {
         Part::writable(&self.0, None, buffer, access).map(MemoryRegion)
     }
 
-    /// Registers memory that is only read from: `SEND` and, as the local source of remote writes,
-    /// `WRITE`. Others may hold the same memory, and more than one region may stand on it.
+    /// Registers memory that is only read from: `SEND`, with `COLLECTIVE` as what is given to one, and, as
+    /// the local source of remote writes, `WRITE`. Others may hold the same memory, and more than one
+    /// region may stand on it.
     ///
     /// # Errors
     ///

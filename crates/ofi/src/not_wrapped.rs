@@ -24,8 +24,6 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
     NotWrapped { name, reason, planned: true }
 }
 
-const COLLECTIVES: &str = "collectives and sets of addresses";
-
 const CALLBACKS: &str = "it would run inside of libfabric, where it may call next to nothing";
 const DOMAIN_EVENTS: &str = "endpoints have their own event queues; registration is synchronous";
 const PEERS: &str = "part of the peer interface, between providers";
@@ -35,25 +33,6 @@ const NO_TYPE: &str = "no type is defined for its value";
 
 /// All of them.
 pub const NOT_WRAPPED: &[NotWrapped] = &[
-    planned("fi_allgather", COLLECTIVES),
-    planned("fi_allreduce", COLLECTIVES),
-    planned("fi_alltoall", COLLECTIVES),
-    planned("fi_av_set", COLLECTIVES),
-    planned("fi_av_set_addr", COLLECTIVES),
-    planned("fi_av_set_diff", COLLECTIVES),
-    planned("fi_av_set_insert", COLLECTIVES),
-    planned("fi_av_set_intersect", COLLECTIVES),
-    planned("fi_av_set_remove", COLLECTIVES),
-    planned("fi_av_set_union", COLLECTIVES),
-    planned("fi_barrier", COLLECTIVES),
-    planned("fi_barrier2", COLLECTIVES),
-    planned("fi_broadcast", COLLECTIVES),
-    planned("fi_gather", COLLECTIVES),
-    planned("fi_join_collective", COLLECTIVES),
-    planned("fi_query_collective", COLLECTIVES),
-    planned("fi_reduce", COLLECTIVES),
-    planned("fi_reduce_scatter", COLLECTIVES),
-    planned("fi_scatter", COLLECTIVES),
     planned("fi_setname", "the address of an endpoint that is not enabled yet"),
     raw("fi_av_bind", "insertion into address vectors is synchronous here"),
     raw("fi_domain_bind", DOMAIN_EVENTS),

@@ -39,12 +39,13 @@ fids! {
     fid_stx = "shared transmit context";
     fid_pep = "passive endpoint";
     fid_av = "address vector";
+    fid_av_set = "address set";
     fid_cq = "completion queue";
     fid_eq = "event queue";
     fid_cntr = "counter";
     fid_mr = "memory region";
     fid_poll = "poll set";
-    fid_mc = "multicast group";
+    fid_mc = "group";
     fid_wait = "wait set";
 }
 

@@ -93,6 +93,23 @@ pub enum Defect {
     PeersUncounted,
     /// Counters of bytes are granted, and count operations.
     BytesNotCounted,
+    /// The progress of collectives takes no lock: calls on other threads change its lists meanwhile.
+    CollectivesUnlocked,
+    /// Intersections and differences of sets of addresses are wrong, removing changes the order, and
+    /// ranges are read out of an array that may be shorter.
+    SetsGarbled,
+    /// A collective's own messages, where they fail or are longer than an eager one, end as entries of
+    /// the completion queue, with a context that is none of the caller's.
+    StrayContexts,
+    /// A broadcast reads and writes behind the buffer, where its values are no multiple of the members.
+    BroadcastOverruns,
+    /// The root of a collective is taken for a rank, not for an address.
+    RootIsRank,
+    /// The number of a group is never given back, two joins at once get the same, and behind the last
+    /// one memory is changed that is not the endpoint's.
+    GroupsRunOut,
+    /// A message in segments, the first of which is longer than its receive, crashes.
+    ShortReceiveCrashes,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -558,6 +575,71 @@ pub const QUIRKS: &[Quirk] = &[
         text: "FI_RMA_EVENT is granted, but of what peers do only writes with immediate data are counted",
     },
     Quirk {
+        id: 51,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::CollectivesUnlocked,
+        text: "reading a queue goes on with collectives without the endpoint's lock, while other calls \
+               (collectives, sends that find no room) change the same lists",
+    },
+    Quirk {
+        id: 52,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::SetsGarbled,
+        text: "fi_av_set_diff takes out the wrong addresses, fi_av_set_intersect loses some unless both \
+               sets have them in one order, fi_av_set_remove moves the last to the place of the removed",
+    },
+    Quirk {
+        id: 53,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::StrayContexts,
+        text: "messages of a collective that are longer than an eager one, or fail, are reported to the \
+               application with a pointer of the provider's own as context, and the collective never \
+               ends",
+    },
+    Quirk {
+        id: 54,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::BroadcastOverruns,
+        text: "fi_broadcast rounds the count up to a multiple of the members, and reads and writes so \
+               many values",
+    },
+    Quirk {
+        id: 55,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::RootIsRank,
+        text: "fi_broadcast and fi_scatter take root_addr for the place in the set",
+    },
+    Quirk {
+        id: 56,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::GroupsRunOut,
+        text: "an endpoint has 255 numbers for groups; closing a group gives none back, joins that \
+               overlap get the same one, and the join behind the last changes memory behind its list",
+    },
+    Quirk {
+        id: 57,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: None,
+        defect: Defect::ShortReceiveCrashes,
+        text: "a receive of less than the first segment of a message in segments (17 to 128 KiB) is \
+               taken out of a list that it is not in (1.17), or freed and left in one (2.1), where the \
+               close of the connection finds it; over tcp, 1.x has segments where collectives or device \
+               memory were asked for, or FI_OFI_RXM_ENABLE_DYN_RBUF is 0",
+    },
+    Quirk {
         id: 69,
         provider: "sm2",
         from: V2_0,
@@ -600,6 +682,39 @@ pub(crate) fn has_segments(provider: &str) -> bool {
     // As rxm understands it: a number.
     let limit = std::env::var("FI_OFI_RXM_SAR_LIMIT");
     quirk(provider, Defect::SegmentsDangle).is_some() && limit.ok().as_deref() != Some("0")
+}
+
+/// The longest message of a collective, in bytes, that ends as a part of it (quirk 53).
+pub(crate) fn collective_message(provider: &str) -> usize {
+    /// What rxm takes where nobody says otherwise.
+    const EAGER: usize = 16384;
+    if quirk(provider, Defect::StrayContexts).is_none() {
+        return usize::MAX;
+    }
+    match std::env::var("FI_OFI_RXM_BUFFER_SIZE") {
+        // As rxm understands it: a number, and never less than room for its headers.
+        Ok(text) => text.trim().parse().map_or(0, |bytes: usize| bytes.min(EAGER)),
+        Err(_) => EAGER,
+    }
+}
+
+/// Whether a receive that is shorter than its message may crash (quirk 57), where that can be helped:
+/// room behind it, which is not registered.
+pub(crate) fn short_receives_crash(info: &crate::Info) -> bool {
+    let asked = info.caps().intersects(crate::Caps::COLLECTIVE | crate::Caps::HMEM);
+    let set = || std::env::var_os("FI_OFI_RXM_ENABLE_DYN_RBUF").is_some();
+    let segments = version() >= V2_0 || asked || set();
+    segments
+        && quirk(info.provider(), Defect::ShortReceiveCrashes).is_some()
+        && !info.domain().mr_mode().contains(crate::MrMode::LOCAL)
+}
+
+/// Whether the provider may run a thread of its own that looks for messages (quirk 51).
+pub(crate) fn has_thread(info: &crate::Info) -> bool {
+    let forced = std::env::var("FI_OFI_RXM_DATA_AUTO_PROGRESS").is_ok_and(|text| {
+        !matches!(text.to_ascii_lowercase().as_str(), "" | "0" | "no" | "n" | "false" | "f" | "off")
+    });
+    forced || info.domain().data_progress() == crate::Progress::Auto
 }
 
 /// Whether `fi_close(ep) == 0` is known to mean that the provider touches no buffer any more.

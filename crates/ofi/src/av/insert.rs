@@ -283,7 +283,7 @@ impl<T: Threading> AddressVector<T> {
         }
     }
 
-    /// The bytes of an entry that the provider has just made.
+    /// The bytes of an entry that the provider has.
     pub(super) fn looked_up(&self, raw: u64) -> Result<Vec<u8>> {
         let bytes = crate::endpoint::address_of(|room, length| {
             // SAFETY: the vector is open and the number is one it gave out; `length` bytes may be

@@ -44,7 +44,7 @@ impl<T: Threading> CqCore<T> {
         // held.
         unsafe {
             match (self.shape.has_tag, self.shape.has_data) {
-                _ if self.shape.foreign => self.sift(buffer, sources, count, after),
+                _ if self.sifts() => self.sift(buffer, sources, count, after),
                 (true, _) => self.dispatch_all::<TAGGED>(buffer, sources, count, after),
                 (false, true) => self.dispatch_all::<DATA>(buffer, sources, count, after),
                 (false, false) => self.dispatch_all::<MESSAGE>(buffer, sources, count, after),
@@ -53,7 +53,7 @@ impl<T: Threading> CqCore<T> {
         count
     }
 
-    /// Hands over a batch in which entries of others may be (quirk 29): those that name no slot of this
+    /// Hands over a batch in which entries of others may be (quirks 29 and 53): those that name no slot of this
     /// process are counted, and that is all.
     ///
     /// # Safety
@@ -93,7 +93,7 @@ impl<T: Threading> CqCore<T> {
 
     /// Whether an entry is of nobody here, which is counted.
     fn is_foreign(&self, context: *mut std::ffi::c_void) -> bool {
-        let foreign = self.shape.foreign && !context.is_null() && !slots::is_one(context);
+        let foreign = self.sifts() && !context.is_null() && !slots::is_one(context);
         if foreign {
             self.stray.fetch_add(1, Ordering::Relaxed);
         }
@@ -235,7 +235,13 @@ impl<T: Threading> CqCore<T> {
             return 0;
         }
         if self.is_foreign(entry.op_context) {
-            return 1;
+            // Another's, or of an endpoint that has closed.
+            if self.shape.foreign || Errno::from_raw(entry.err) == Errno::ECANCELED {
+                return 1;
+            }
+            // A part of a collective failed, which will never end: all that is known of it (quirk 53).
+            entry.op_context = std::ptr::null_mut();
+            entry.flags = ofi_sys::FI_COLLECTIVE;
         }
         // Some providers leave it negative (rule B19); `from_raw` takes either sign.
         let errno = Errno::from_raw(entry.err);

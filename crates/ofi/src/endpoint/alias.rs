@@ -64,7 +64,7 @@ impl<T: Threading> Core<T> {
             receive: Arc::clone(&self.receive),
             av: self.av.clone(),
             domain: Arc::clone(&self.domain),
-            groups: None,
+            joins: None,
             parents: Parents::alias_of(self),
             tallies: Vec::new(),
         }))

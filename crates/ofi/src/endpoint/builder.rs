@@ -8,7 +8,7 @@ use super::{
     SINGLE_READS, SINGLE_SENDS, SINGLE_WRITES, SharedReceive, SharedTransmit,
     control::set_level,
     counters::Counters,
-    multicast::{self, Groups},
+    join::{self, Joins},
     options::Options,
     own_name,
 };
@@ -28,7 +28,7 @@ use crate::{
         overflow::Overflow,
         tally::Tally,
     },
-    quirks::{Defect, quirk},
+    quirks::{Defect, quirk, short_receives_crash},
     threading::Threading,
 };
 
@@ -220,6 +220,10 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 limits.caps &= !ofi_sys::FI_RECV;
             }
             let tallies = tallies(&fid, batches, injected, &transmit, &receive);
+            if strays(&info) {
+                transmit.0.core.guard();
+                receive.0.core.guard();
+            }
             Core::new(Parts {
                 limits,
                 habits,
@@ -230,7 +234,7 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
                 av: self.av.map(|av| av.0),
                 domain: Arc::clone(domain),
                 // Of a connected endpoint it was taken before.
-                groups: self.eq.map(|eq| Groups::new(eq.0)),
+                joins: self.eq.map(|eq| Joins::new(eq.0)),
                 parents,
                 tallies,
             })
@@ -271,7 +275,7 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
         if events.as_ref().is_some_and(|eq| !Arc::ptr_eq(&eq.0.core.fabric, self.fabric())) {
             return Err(Error::invalid("fi_endpoint", "the event queue is of another fabric"));
         }
-        let core = self.make(&mut None, |fid| multicast::bind(fid, events.as_ref()))?;
+        let core = self.make(&mut None, |fid| join::bind(fid, events.as_ref()))?;
         Ok(Endpoint::from_core(core))
     }
 }
@@ -542,6 +546,19 @@ fn warn_of_segments(provider: &str) {
     }
 }
 
+/// Whether the provider's collectives take tags and contexts of their own (quirk 53).
+fn strays(info: &Info) -> bool {
+    info.caps().contains(Caps::COLLECTIVE)
+        && quirk(info.provider(), Defect::StrayContexts).is_some()
+}
+
+/// The bits of a tag that are not those of collectives: whoever has the highest one on an endpoint of
+/// rxm for collectives has its context taken for a collective's (quirk 53). The format says so, too,
+/// unless the hints name another.
+fn collective_bits(info: &Info) -> u64 {
+    if strays(info) { u64::MAX >> 1 } else { u64::MAX }
+}
+
 /// How what is opened with an info carries out its operations. `domain` is what the domain asks of
 /// registrations.
 pub(super) fn habits(info: &Info, domain: MrMode) -> Result<Habits> {
@@ -559,7 +576,7 @@ fn asked(info: &Info, domain: MrMode) -> MrMode {
 
 /// Whether a receive that is shorter than its message needs room for the rest.
 fn needs_overflow(info: &Info) -> bool {
-    quirk(info.provider(), Defect::ShortReceiveHangs).is_some()
+    quirk(info.provider(), Defect::ShortReceiveHangs).is_some() || short_receives_crash(info)
 }
 
 /// [`DIRECTED_MSG`] where directed receives of untagged messages are granted and work.
@@ -606,14 +623,16 @@ impl Limits {
                 .max(1),
             remote_iov: info.tx().rma_iov_limit().max(1),
             data_bytes: info.domain().cq_data_size(),
-            tag_bits: match info.endpoint().mem_tag_format() {
-                // Named formats (MPI, CCL) use all bits in their own way.
-                format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
-                format => u64::MAX >> format.leading_zeros(),
-            },
+            tag_bits: collective_bits(info)
+                & match info.endpoint().mem_tag_format() {
+                    // Named formats (MPI, CCL) use all bits in their own way.
+                    format if format < ofi_sys::FI_TAG_MAX_FORMAT => u64::MAX,
+                    format => u64::MAX >> format.leading_zeros(),
+                },
             prefix: crate::op::prefix::size(info) as u32,
             local_registration: mr_mode.contains(MrMode::LOCAL),
             device_registration: mr_mode.contains(MrMode::HMEM),
+            collective_registration: mr_mode.contains(MrMode::COLLECTIVE),
             keys: match mr_mode.contains(MrMode::RAW) {
                 true => KeyKind::Mapped as u8,
                 false => KeyKind::Plain as u8,

@@ -85,6 +85,7 @@ impl<T: Threading> Core<T> {
             return Err(self.leak(left));
         }
         self.close_fid(queues, &closed, left)?;
+        self.close_collectives(left);
         for lane in self.lanes() {
             if let Some(av) = &self.av {
                 av.detach(lane);
@@ -250,7 +251,7 @@ impl<T: Threading> Core<T> {
             receive: Arc::clone(&self.receive),
             av: self.av.clone(),
             domain: Arc::clone(&self.domain),
-            groups: self.groups.take(),
+            joins: self.joins.take(),
             bound: Arc::clone(&self.bound),
             connection: self.connection.take(),
             parents: Box::new(parents.let_go()),

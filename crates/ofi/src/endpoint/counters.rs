@@ -49,6 +49,11 @@ impl<T: Threading> Counters<T> {
             )
             .hint("see EndpointBuilder::trust_counters"));
         }
+        if !classes.is_empty() && !trusted && info.caps().contains(Caps::COLLECTIVE) {
+            // A collective is made of messages of the provider's own, which it may count.
+            return Err(Error::unsupported(NAME, Needs::Property("batches beside collectives"))
+                .hint("use another endpoint, whose hints do not ask for FI_COLLECTIVE"));
+        }
         let mut made = Vec::new();
         for class in CLASSES.into_iter().filter(|class| classes.contains(*class)) {
             let counter = domain.counter()?;

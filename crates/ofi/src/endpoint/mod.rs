@@ -39,6 +39,7 @@ mod control;
 mod counters;
 mod efa;
 mod hangup;
+pub(crate) mod join;
 mod multicast;
 mod offload;
 mod options;
@@ -51,7 +52,9 @@ mod unexpected;
 
 pub use builder::EndpointBuilder;
 pub use contexts::{ReceiveContext, TransmitContext};
-pub use multicast::{Destination, MulticastGroup, MulticastJoin, MulticastJoinError};
+use join::Joins;
+pub use join::{Join, JoinError, Joinable};
+pub use multicast::{Destination, MulticastGroup};
 pub use offload::{Offload, OffloadReport};
 pub use options::HmemP2p;
 use parents::{Parents, Wards};
@@ -126,18 +129,18 @@ impl<K: Kind, T: Threading> Clone for Endpoint<K, T> {
 pub(crate) struct Core<T: Threading> {
     lane: NonNull<Lane<T>>,
     /// The number of its address vector; 0 if it has none.
-    vector: u64,
+    pub(crate) vector: u64,
     pub(crate) limits: Limits,
     pub(crate) validity: OnceLock<Box<Validity>>,
     pub(crate) fid: Owned<fid_ep, T>,
     pub(crate) transmit: Arc<CqOpen<T>>,
     pub(crate) receive: Arc<CqOpen<T>>,
-    av: Option<Arc<AvCore<T>>>,
+    pub(crate) av: Option<Arc<AvCore<T>>>,
     /// Of the classes whose operations are posted in batches.
     pub(crate) tallies: Box<[Arc<Tally<T>>]>,
     domain: Arc<DomainCore<T>>,
     /// Of an endpoint that has an event queue for them.
-    groups: Option<Box<multicast::Groups<T>>>,
+    pub(crate) joins: Option<Box<Joins<T>>>,
     /// Closed before it is.
     bound: Arc<BoundRegions<T>>,
     /// Of a connected endpoint, or one that connects.
@@ -187,6 +190,8 @@ pub(crate) struct Limits {
     pub(crate) level: u64,
     /// Every buffer on a device must (FI_MR_HMEM, rule M12).
     pub(crate) device_registration: bool,
+    /// Every buffer of a collective must (FI_MR_COLLECTIVE, rule M13).
+    pub(crate) collective_registration: bool,
     /// What the keys of peers must be: a bit of [`KeyKind`](crate::mr::KeyKind) (rule M8).
     pub(crate) keys: u8,
 }
@@ -214,7 +219,7 @@ struct Parts<T: Threading> {
     receive: Arc<CqOpen<T>>,
     av: Option<Arc<AvCore<T>>>,
     domain: Arc<DomainCore<T>>,
-    groups: Option<Box<multicast::Groups<T>>>,
+    joins: Option<Box<Joins<T>>>,
     parents: Parents<T>,
     /// Of its batches.
     tallies: Vec<Arc<Tally<T>>>,
@@ -224,7 +229,7 @@ struct Parts<T: Threading> {
 impl<T: Threading> Core<T> {
     /// Gives an object its lane, which its queues and its vector know from here on.
     fn new(parts: Parts<T>) -> Core<T> {
-        let Parts { fid, info, limits, transmit, receive, av, domain, groups, parents, .. } = parts;
+        let Parts { fid, info, limits, transmit, receive, av, domain, joins, parents, .. } = parts;
         let (sends, receives) = (Arc::clone(&transmit.core), Arc::clone(&receive.core));
         let lane = Lane::new(fid.as_nonnull(), sends, receives, parts.habits);
         transmit.core.attach(lane);
@@ -251,7 +256,7 @@ impl<T: Threading> Core<T> {
             av,
             tallies: parts.tallies.into(),
             domain,
-            groups,
+            joins,
             bound: BoundRegions::new(),
             connection: None,
             parents: Box::new(parents),
@@ -363,7 +368,7 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     }
 
     /// The most segments of memory that one receive may have. One less than the info says where a
-    /// message longer than its receive would never end otherwise (quirks 19 and 20).
+    /// message longer than its receive would never end otherwise, or crash (quirks 19, 20 and 33).
     #[must_use]
     pub fn max_receive_segments(&self) -> usize {
         self.core.limits.receive_iov

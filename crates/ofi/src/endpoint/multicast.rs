@@ -10,23 +10,21 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, UdpSocket},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use ofi_sys::fid_mc;
 
-use super::{Connectionless, Core, Endpoint, EndpointBuilder};
+use super::{
+    Connectionless, Core, Endpoint,
+    join::{Join, Joins, sealed::Joinable},
+};
 use crate::{
-    Address, Errno, Error, ErrorKind, EventQueue, FabricAddress, Result,
+    Address, Errno, Error, ErrorKind, FabricAddress, Result,
     av::Own,
-    eq::{
-        self, EqOpen,
-        mail::{Answer, Link, Mailbox},
-    },
-    error::{Needs, check},
+    eq::mail::Joining,
+    error::Needs,
     info::CheckedAddress,
     object::{CloseError, Owned, forked, refuse_fork},
     quirks::{Defect, quirk},
@@ -36,24 +34,27 @@ use crate::{
 
 const JOIN: &str = "fi_join";
 
-/// What an endpoint has that can join groups.
-pub(crate) struct Groups<T: Threading> {
-    /// Where joins complete.
-    events: Arc<EqOpen<T>>,
-    state: T::Lock<State<T>>,
-}
-
-struct State<T: Threading> {
+/// What an endpoint knows of the groups that it is in.
+pub(super) struct State<T: Threading> {
     /// Tries each join first, see [`Defect::FailedJoinStays`]; a member of the same groups.
     scout: Option<UdpSocket>,
     /// Groups that were left while operations named them.
     left: Vec<Membership<T>>,
 }
 
-impl<T: Threading> Groups<T> {
-    pub(super) fn new(events: Arc<EqOpen<T>>) -> Box<Self> {
-        let state = T::Lock::new(State { scout: None, left: Vec::new() });
-        Box::new(Groups { events, state })
+impl<T: Threading> Default for State<T> {
+    fn default() -> Self {
+        State { scout: None, left: Vec::new() }
+    }
+}
+
+impl<T: Threading> State<T> {
+    /// Leaves what is left open for good.
+    pub(super) fn leak(&mut self) {
+        for membership in std::mem::take(&mut self.left) {
+            membership.fid.leak();
+            std::mem::forget(membership);
+        }
     }
 }
 
@@ -62,16 +63,9 @@ struct Membership<T: Threading> {
     fid: Owned<fid_mc, T>,
     /// What slots name.
     entry: Own,
+    joining: Arc<Joining>,
     /// What the scout has joined for it.
     scouted: Option<Ipv4Addr>,
-}
-
-impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
-    /// The queue that tells of the groups that the endpoint joins. Needed for that alone.
-    pub fn event_queue(mut self, queue: &EventQueue<T>) -> Self {
-        self.eq = Some(queue.clone());
-        self
-    }
 }
 
 impl<K: Connectionless, T: Threading> Endpoint<K, T> {
@@ -79,7 +73,7 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
     /// capabilities go. The join is under way when this returns.
     ///
     /// The endpoint needs `FI_MULTICAST` among the capabilities asked for, and an
-    /// [event queue](EndpointBuilder::event_queue). Over IP it receives what is sent to its own port
+    /// [event queue](crate::EndpointBuilder::event_queue). Over IP it receives what is sent to its own port
     /// at the group's address, if its [name](Self::name) is the group's address or the unspecified one
     /// (`0.0.0.0`): that is what `Hints::node` with `Hints::source` must have said.
     ///
@@ -92,61 +86,40 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
     /// in; `Invalid` without an event queue, or for an address that is of no group or of another form
     /// than the endpoint's; what the provider says.
     #[doc(alias = "fi_join")]
-    pub fn join(&self, address: &FabricAddress) -> Result<MulticastJoin<T>> {
+    pub fn join(&self, address: &FabricAddress) -> Result<Join<MulticastGroup<T>>> {
         refuse_fork(JOIN)?;
         join(&self.core, address)
     }
 }
 
-fn join<T: Threading>(core: &Arc<Core<T>>, address: &FabricAddress) -> Result<MulticastJoin<T>> {
-    if core.limits.caps & ofi_sys::FI_MULTICAST == 0 {
-        return Err(Error::unsupported(JOIN, Needs::Capability("FI_MULTICAST"))
-            .hint("ask for the capability in the hints"));
-    }
-    let Some(groups) = &core.groups else {
-        return Err(Error::invalid(JOIN, "an event queue is missing: give the builder one"));
-    };
-    let eq = Arc::clone(&groups.events);
+fn join<T: Threading>(
+    core: &Arc<Core<T>>,
+    address: &FabricAddress,
+) -> Result<Join<MulticastGroup<T>>> {
+    let joins = core.joins(JOIN, (ofi_sys::FI_MULTICAST, "FI_MULTICAST"))?;
     let bytes = checked(core, address)?;
-    core.sweep_groups();
-    let scouted = core.scout(groups, address)?;
-    let joined: Result<_> = (|| {
-        let mut fid = std::ptr::null_mut();
-        // Whoever reads the event must find the group in the queue's list.
-        let mut reader = eq.core.hold();
-        // SAFETY: the endpoint is open and enabled, has the capability and is bound to an event queue;
-        // the address is of its form, with zeroes behind it; `fid` receives the group.
-        let status = unsafe {
-            ofi_sys::fi_join(
-                core.fid.as_ptr(),
-                bytes.as_ptr().cast(),
-                0,
-                &raw mut fid,
-                std::ptr::null_mut(),
-            )
-        };
-        check(i64::from(status), JOIN).map_err(|error| {
-            error.absent(Needs::Property("multicast groups with addresses of this form"))
-        })?;
-        // SAFETY: fi_join succeeded.
-        let fid: Owned<fid_mc, T> = unsafe { Owned::new(fid, JOIN)? };
-        let link = Arc::new(Link::default());
-        reader.enter(fid.as_fid(), Mailbox::Link(Arc::clone(&link)), 0);
-        Ok((fid, link))
-    })();
-    let (fid, link) = joined.inspect_err(|_| groups.unscout(scouted))?;
-    let membership = Membership { fid, entry: Own::new(), scouted };
-    Ok(MulticastJoin {
-        group: Some(MulticastGroup {
-            membership: Some(membership),
-            raw: 0,
-            address: address.clone(),
-            core: Arc::clone(core),
-        }),
-        eq,
-        link,
-        key: None,
-    })
+    core.sweep_multicast();
+    let scouted = core.scout(joins, address)?;
+    // SAFETY: the endpoint is open and enabled, has the capability and is bound to an event queue; the
+    // address is of its form, with zeroes behind it. The group is closed by `close_group` alone.
+    let joined = unsafe {
+        joins.begin(
+            JOIN,
+            Needs::Property("multicast groups with addresses of this form"),
+            |group, context| {
+                ofi_sys::fi_join(core.fid.as_ptr(), bytes.as_ptr().cast(), 0, group, context)
+            },
+        )
+    };
+    let (fid, joining) = joined.inspect_err(|_| joins.unscout(scouted))?;
+    let membership = Membership { fid, entry: Own::new(), joining: Arc::clone(&joining), scouted };
+    let group = MulticastGroup {
+        membership: Some(membership),
+        raw: 0,
+        address: address.clone(),
+        core: Arc::clone(core),
+    };
+    Ok(Join::new(group, core, &joining))
 }
 
 /// The bytes for the provider, which reads as many as the form has.
@@ -164,102 +137,6 @@ fn checked<T: Threading>(core: &Core<T>, address: &FabricAddress) -> Result<Vec<
     let mut bytes = CheckedAddress::new(format, address.bytes())?.bytes().to_vec();
     bytes.resize(bytes.len().max(512), 0);
     Ok(bytes)
-}
-
-/// A join under way: a future, and something to [`wait`](Self::wait) for. Gives the group.
-///
-/// # Cancel safety
-///
-/// Dropping it leaves the group.
-#[must_use = "dropping it leaves the group"]
-pub struct MulticastJoin<T: Threading = Shared> {
-    /// `None` once it resolved.
-    group: Option<MulticastGroup<T>>,
-    eq: Arc<EqOpen<T>>,
-    link: Arc<Link>,
-    key: Option<u64>,
-}
-
-/// Why [`MulticastJoin::wait`] did not give a group.
-#[expect(clippy::exhaustive_enums, reason = "it has not ended, or it has")]
-pub enum MulticastJoinError<T: Threading = Shared> {
-    /// The timeout passed; the join goes on.
-    Expired(MulticastJoin<T>),
-    /// It failed.
-    Failed(Error),
-}
-
-impl<T: Threading> MulticastJoin<T> {
-    /// Whether it has ended, so that [`wait`](Self::wait) or `.await` return at once.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.link.has_answer()
-    }
-
-    /// Blocks until the group is joined, driving the event queue.
-    ///
-    /// # Errors
-    ///
-    /// [`MulticastJoinError::Expired`] gives it back when `timeout` has passed: it goes on.
-    pub fn wait(mut self, timeout: Duration) -> Result<MulticastGroup<T>, MulticastJoinError<T>> {
-        let deadline = Instant::now().checked_add(timeout);
-        let (_, waker) = wait::Parker::current();
-        // Another thread may dispatch the answer while we sleep: it wakes us.
-        self.link.register(&mut self.key, &waker);
-        let link = &self.link;
-        wait::park_until(&[&*self.eq.core as &dyn Source], &mut |_| link.has_answer(), deadline);
-        self.link.deregister(&mut self.key);
-        match self.link.take_answer() {
-            Some(answer) => self.settle(answer).map_err(MulticastJoinError::Failed),
-            None => Err(MulticastJoinError::Expired(self)),
-        }
-    }
-
-    fn settle(&mut self, answer: Answer) -> Result<MulticastGroup<T>> {
-        let mut group = self.group.take().expect("resolves once");
-        match answer {
-            Answer::Connected(_) => {
-                let fid = &group.membership.as_ref().expect("until it is left").fid;
-                // SAFETY: the group is open, and the join has completed (rule C8).
-                group.raw = unsafe { ofi_sys::fi_mc_addr(fid.as_ptr()) };
-                Ok(group)
-            }
-            Answer::Refused(refused) => Err(refused.error),
-        }
-    }
-}
-
-impl<T: Threading> Future for MulticastJoin<T> {
-    type Output = Result<MulticastGroup<T>>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        assert!(this.group.is_some(), "polled after it had resolved");
-        if !this.link.has_answer() {
-            this.eq.core.progress();
-            // The waker goes in before the last look: an answer in between calls it.
-            this.link.register(&mut this.key, context.waker());
-        }
-        match this.link.take_answer() {
-            Some(answer) => {
-                this.link.deregister(&mut this.key);
-                Poll::Ready(this.settle(answer))
-            }
-            None => {
-                wait::note_source(&this.eq.core);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-// Nothing is pinned in place.
-impl<T: Threading> Unpin for MulticastJoin<T> {}
-
-impl<T: Threading> Drop for MulticastJoin<T> {
-    fn drop(&mut self) {
-        self.link.deregister(&mut self.key);
-    }
 }
 
 /// A multicast group that an endpoint is in: what it sends to the group goes to all members.
@@ -280,6 +157,10 @@ pub struct MulticastGroup<T: Threading = Shared> {
 }
 
 impl<T: Threading> MulticastGroup<T> {
+    fn membership(&self) -> &Membership<T> {
+        self.membership.as_ref().expect("until it is left")
+    }
+
     /// The address that was joined.
     #[must_use]
     pub fn address(&self) -> &FabricAddress {
@@ -297,7 +178,7 @@ impl<T: Threading> MulticastGroup<T> {
     /// The C object, for calls that this crate does not wrap.
     #[must_use]
     pub fn as_raw(&self) -> *mut fid_mc {
-        self.membership.as_ref().map_or(std::ptr::null_mut(), |m| m.fid.as_ptr())
+        self.membership().fid.as_ptr()
     }
 
     /// Leaves the group, once the sends to it have ended, driving the completion queue for at most
@@ -336,43 +217,44 @@ impl<T: Threading> Drop for MulticastGroup<T> {
         if idle {
             // A failure is logged where it happens.
             let _ = self.core.close_group(membership);
-        } else if let Some(groups) = &self.core.groups {
-            groups.state.lock().left.push(membership);
+        } else if let Some(joins) = &self.core.joins {
+            joins.multicast.lock().left.push(membership);
         }
+    }
+}
+
+impl<T: Threading> Joinable for MulticastGroup<T> {
+    type T = T;
+    const CALL: &'static str = JOIN;
+
+    fn joined(&mut self) {
+        // SAFETY: the group is open, and the join has completed (rule C8).
+        self.raw = unsafe { ofi_sys::fi_mc_addr(self.membership().fid.as_ptr()) };
     }
 }
 
 impl<T: Threading> Core<T> {
     /// Closes a group that nothing names.
     fn close_group(&self, membership: Membership<T>) -> Result<()> {
-        let Membership { fid, entry: _, scouted } = membership;
+        let Membership { fid, entry: _, joining, scouted } = membership;
         if forked() {
             // A thread that the fork left behind may hold the locks.
             fid.leak();
             return Err(Error::new(ErrorKind::Forked, "fi_close"));
         }
-        let mut woken = Vec::new();
-        let Some(groups) = &self.groups else { return fid.close() };
-        let result = {
-            let events = &groups.events.core;
-            let mut reader = events.hold();
-            let result = fid.close();
-            if result.is_ok() {
-                // No event of this group is left for whatever comes to its address next.
-                events.leave(&mut reader, fid.as_fid(), &mut woken);
-            }
-            result
-        };
-        groups.unscout(scouted);
-        eq::wake::<T>(woken);
+        let result = fid.close();
+        if let Some(joins) = &self.joins {
+            joins.forget(&joining);
+            joins.unscout(scouted);
+        }
         result
     }
 
     /// Closes groups that were left while operations named them, where none does any more.
-    fn sweep_groups(&self) {
-        let Some(groups) = &self.groups else { return };
+    fn sweep_multicast(&self) {
+        let Some(joins) = &self.joins else { return };
         let idle = {
-            let mut state = groups.state.lock();
+            let mut state = joins.multicast.lock();
             let (idle, named) = std::mem::take(&mut state.left)
                 .into_iter()
                 .partition(|m: &Membership<T>| !self.lane().names(m.entry.word()));
@@ -383,26 +265,16 @@ impl<T: Threading> Core<T> {
         Vec::into_iter(idle).for_each(close);
     }
 
-    /// Closes all groups, for an endpoint about to close. `false` if operations still name one, or one
-    /// could not be closed: the endpoint cannot, then (rule C8).
+    /// Closes all groups, for an endpoint about to close. `false` if operations still name one: the
+    /// endpoint cannot, then (rule C8).
     #[must_use]
-    pub(super) fn leave_groups(&self) -> bool {
-        self.sweep_groups();
-        self.groups.as_ref().is_none_or(|groups| groups.state.lock().left.is_empty())
-    }
-
-    /// Leaves what is left open for good, with what it stands on.
-    pub(super) fn leak_groups(&self) {
-        let Some(groups) = &self.groups else { return };
-        std::mem::forget(Arc::clone(&groups.events));
-        for membership in std::mem::take(&mut groups.state.lock().left) {
-            membership.fid.leak();
-            std::mem::forget(membership);
-        }
+    pub(super) fn leave_multicast(&self) -> bool {
+        self.sweep_multicast();
+        self.joins.as_ref().is_none_or(|joins| joins.multicast.lock().left.is_empty())
     }
 
     /// Tries a join that the provider would not tell the failure of (quirk 30).
-    fn scout(&self, groups: &Groups<T>, address: &FabricAddress) -> Result<Option<Ipv4Addr>> {
+    fn scout(&self, joins: &Joins<T>, address: &FabricAddress) -> Result<Option<Ipv4Addr>> {
         if quirk(self.provider(), Defect::FailedJoinStays).is_none() {
             return Ok(None);
         }
@@ -419,7 +291,7 @@ impl<T: Threading> Core<T> {
             Some(errno) => Error::from_errno(Errno::from_raw(errno), JOIN),
             None => Error::new(ErrorKind::Failed, JOIN).detail(error.to_string()),
         };
-        let mut state = groups.state.lock();
+        let mut state = joins.multicast.lock();
         if state.scout.is_none() {
             state.scout = Some(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(refused)?);
         }
@@ -439,25 +311,14 @@ impl<T: Threading> Core<T> {
     }
 }
 
-impl<T: Threading> Groups<T> {
+impl<T: Threading> Joins<T> {
     fn unscout(&self, scouted: Option<Ipv4Addr>) {
         let Some(group) = scouted else { return };
-        if let Some(scout) = &self.state.lock().scout {
+        if let Some(scout) = &self.multicast.lock().scout {
             // It has joined; there is nothing to do where that ended by itself.
             let _ = scout.leave_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED);
         }
     }
-}
-
-/// Binds the queue that joins complete on, which must be of this fabric.
-pub(super) fn bind<T: Threading>(
-    fid: *mut ofi_sys::fid_ep,
-    events: Option<&EventQueue<T>>,
-) -> Result<()> {
-    let Some(eq) = events else { return Ok(()) };
-    // SAFETY: both are open, and the endpoint is not enabled yet (rule L4).
-    let status = unsafe { ofi_sys::fi_ep_bind(fid, eq.0.core.raw(), 0) };
-    check(i64::from(status), "fi_ep_bind").map(drop)
 }
 
 /// Where a message goes: an [`Address`], or a [`MulticastGroup`] by reference. Sealed.
@@ -501,7 +362,7 @@ pub(super) mod sealed {
                 Error::invalid("fi_send", "another endpoint has joined the group")
                     .hint("each endpoint joins by itself")
             });
-            let entry = &self.membership.as_ref().expect("until it is left").entry;
+            let entry = &self.membership().entry;
             // The endpoint's own vector, so that the address is one that it knows.
             let to = entry.address(self.raw, vector);
             Route { raw: self.raw, flags: ofi_sys::FI_MULTICAST, to, fault }
@@ -509,46 +370,8 @@ pub(super) mod sealed {
     }
 }
 
-impl<T: Threading> fmt::Debug for MulticastJoin<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MulticastJoin").field("group", &self.group).finish_non_exhaustive()
-    }
-}
-
 impl<T: Threading> fmt::Debug for MulticastGroup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MulticastGroup").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-impl<T: Threading> fmt::Debug for MulticastJoinError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MulticastJoinError::Expired(_) => f.write_str("Expired"),
-            MulticastJoinError::Failed(error) => write!(f, "Failed({error})"),
-        }
-    }
-}
-
-impl<T: Threading> fmt::Display for MulticastJoinError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MulticastJoinError::Expired(_) => {
-                f.write_str("fi_join: the timeout passed, it goes on")
-            }
-            MulticastJoinError::Failed(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<T: Threading> std::error::Error for MulticastJoinError<T> {}
-
-impl<T: Threading> From<MulticastJoinError<T>> for Error {
-    /// A join that expired is dropped: the group is left.
-    fn from(error: MulticastJoinError<T>) -> Error {
-        match error {
-            MulticastJoinError::Expired(_) => Error::new(ErrorKind::TimedOut, JOIN).posted(),
-            MulticastJoinError::Failed(error) => error,
-        }
     }
 }

@@ -290,7 +290,7 @@ impl<T: Threading> ScalableCore<T> {
             receive: Arc::clone(queue),
             av: Some(Arc::clone(&self.av)),
             domain: Arc::clone(&self.domain),
-            groups: None,
+            joins: None,
             parents: Parents::scalable(self),
             tallies: Vec::new(),
         })

@@ -142,7 +142,7 @@ impl<T: Threading> Domain<T> {
             receive: Arc::clone(&queue.0),
             av: None,
             domain: Arc::clone(&self.0),
-            groups: None,
+            joins: None,
             parents: Parents::default(),
             tallies: Vec::new(),
         });

@@ -1,12 +1,15 @@
 //! Reading events, and handing each to the mailbox of the object that it names.
 
-use std::{collections::HashMap, ffi::c_void, mem::offset_of, ptr::NonNull, task::Waker};
+use std::{
+    collections::HashMap, ffi::c_void, mem::offset_of, ptr::NonNull, sync::atomic::AtomicUsize,
+    task::Waker,
+};
 
-use ofi_sys::{fi_eq_cm_entry, fi_eq_err_entry, fid};
+use ofi_sys::{fi_eq_cm_entry, fi_eq_entry, fi_eq_err_entry, fid};
 
 use super::{
     event::{Event, EventKind},
-    mail::{Arrival, Handle, Mailbox},
+    mail::{Arrival, Handle, Joining, Mailbox},
     *,
 };
 use crate::{Errno, Info, abi::Roomy, passive};
@@ -28,7 +31,19 @@ pub(crate) struct Reader {
     /// it was made and leaves after it was closed and its events were read, all under the reader's
     /// lock: so an event never meets another object at the same address.
     members: HashMap<usize, Mailbox>,
+    /// Joins under way, by the context that they were begun with: a number that is used once, so that
+    /// an event never meets another join.
+    joins: HashMap<usize, Arc<Joining>>,
     pub(super) fatal: Option<Error>,
+}
+
+/// The context of the next join. From 1: a provider's own events may have a context of NULL. As wide as
+/// a pointer: a program that begins 2^32 joins where pointers are so narrow meets an event of the first.
+static NEXT_JOIN: AtomicUsize = AtomicUsize::new(1);
+
+/// Whether a join was begun with this context, here or on another queue.
+fn is_join(context: *mut c_void) -> bool {
+    (1..NEXT_JOIN.load(Ordering::Relaxed)).contains(&context.addr())
 }
 
 /// What one read came to.
@@ -44,6 +59,7 @@ impl Reader {
             buffer: vec![0; (HEADER + DATA_ROOM).div_ceil(8)],
             error_data: vec![0; DATA_ROOM],
             members: HashMap::new(),
+            joins: HashMap::new(),
             fatal: None,
         }
     }
@@ -58,6 +74,21 @@ impl Reader {
         let before = self.members.insert(fid as usize, mailbox);
         let link = matches!(before, Some(Mailbox::Link(_)));
         debug_assert!(!link, "two open objects at one address");
+    }
+
+    /// Enters a join that is about to begin.
+    pub(crate) fn begin_join(&mut self) -> Arc<Joining> {
+        let joining = Arc::new(Joining::new(NEXT_JOIN.fetch_add(1, Ordering::Relaxed)));
+        if let Some(error) = &self.fatal {
+            joining.broken(error.clone(), &mut Vec::new());
+        }
+        self.joins.insert(joining.number, Arc::clone(&joining));
+        joining
+    }
+
+    /// Strikes a join off: nobody waits for its event, or none will come.
+    pub(crate) fn end_join(&mut self, joining: &Joining) {
+        self.joins.remove(&joining.number);
     }
 
     fn make_room(&mut self, data: usize) {
@@ -153,6 +184,17 @@ impl<T: Threading> EqCore<T> {
             let entry = reader.buffer.as_ptr().cast::<fi_eq_cm_entry>();
             ((*entry).fid, (*entry).info)
         };
+        if kind == EventKind::Joined {
+            // SAFETY: as above; a join's event has a context where others have their info.
+            let context = unsafe { (*reader.buffer.as_ptr().cast::<fi_eq_entry>()).context };
+            if let Some(joining) = reader.joins.remove(&context.addr()) {
+                return joining.end(failed_join(reader, length), woken);
+            }
+            if is_join(context) {
+                // Of a group that is closed.
+                return;
+            }
+        }
         // SAFETY: within the buffer: it starts behind the header, and ends before the buffer does.
         let data = unsafe {
             let room = reader.buffer.len() * 8 - HEADER;
@@ -185,10 +227,6 @@ impl<T: Threading> EqCore<T> {
             }
             (EventKind::Connected, Some(Mailbox::Link(link))) => link.connected(data, woken),
             (EventKind::Shutdown, Some(Mailbox::Link(link))) => link.shut_down(woken),
-            (EventKind::Joined, Some(Mailbox::Link(link))) => match failed_join(reader, length) {
-                Some(error) => link.failed(error, Vec::new(), woken),
-                None => link.connected(Vec::new(), woken),
-            },
             (_, Some(Mailbox::Closed)) => {}
             _ => self.keep(Event { kind, error: None, data }),
         }
@@ -234,6 +272,12 @@ impl<T: Threading> EqCore<T> {
             self.fail(reader, Some(error), woken);
             return Read::Nothing;
         }
+        if is_join(entry.context) {
+            if let Some(joining) = reader.joins.remove(&entry.context.addr()) {
+                joining.end(Some(error), woken);
+            }
+            return Read::Event;
+        }
         // The fid may be NULL, or of something that is closed.
         match reader.members.get(&(fid as usize)) {
             Some(Mailbox::Link(link)) => link.failed(error, data, woken),
@@ -250,6 +294,9 @@ impl<T: Threading> EqCore<T> {
         let Some(error) = error else { return };
         for mailbox in reader.members.values() {
             mailbox.broken(&error, woken);
+        }
+        for joining in reader.joins.values() {
+            joining.broken(error.clone(), woken);
         }
         reader.fatal = Some(error);
     }

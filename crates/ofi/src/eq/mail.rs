@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Info, cm::Refused};
 /// The mailbox of an object that is bound to an event queue.
 #[derive(Clone)]
 pub(crate) enum Mailbox {
-    /// An endpoint's, or a multicast group's.
+    /// An endpoint's.
     Link(Arc<Link>),
     /// A passive endpoint's.
     Door(Arc<Door>),
@@ -22,7 +22,7 @@ pub(crate) enum Mailbox {
     Closed,
 }
 
-/// What became of a connection, or of joining a group.
+/// What became of a connection.
 #[derive(Default)]
 pub(crate) struct Link(Mutex<LinkState>);
 
@@ -47,7 +47,7 @@ pub(crate) enum Answer {
 }
 
 impl Link {
-    /// FI_CONNECTED, FI_JOIN_COMPLETE.
+    /// FI_CONNECTED.
     pub(super) fn connected(&self, data: Vec<u8>, woken: &mut Vec<Waker>) {
         let mut state = lock(&self.0);
         state.settle(Answer::Connected(data));
@@ -215,6 +215,79 @@ impl Door {
     }
 }
 
+/// What became of joining a group.
+pub(crate) struct Joining {
+    /// The context that it was begun with: a number that no other has.
+    pub(super) number: usize,
+    state: Mutex<JoinState>,
+}
+
+#[derive(Default)]
+struct JoinState {
+    /// Its event came: the provider is done with it.
+    over: bool,
+    /// Why it failed, if it did; told once.
+    error: Option<Error>,
+    /// What broke the queue, so that no event will come.
+    broken: Option<Error>,
+    wakers: Wakers,
+}
+
+impl Joining {
+    pub(super) fn new(number: usize) -> Joining {
+        Joining { number, state: Mutex::default() }
+    }
+
+    /// What the join's event is known by.
+    pub(crate) fn context(&self) -> *mut std::ffi::c_void {
+        std::ptr::without_provenance_mut(self.number)
+    }
+
+    /// FI_JOIN_COMPLETE, or an error in its place.
+    pub(super) fn end(&self, error: Option<Error>, woken: &mut Vec<Waker>) {
+        let mut state = lock(&self.state);
+        state.over = true;
+        state.error = error;
+        state.wakers.take(woken);
+    }
+
+    /// The queue is beyond use: the provider may still be at it.
+    pub(super) fn broken(&self, error: Error, woken: &mut Vec<Waker>) {
+        let mut state = lock(&self.state);
+        state.broken.get_or_insert(error);
+        state.wakers.take(woken);
+    }
+
+    /// Whether the provider is done with it.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.state).over
+    }
+
+    /// Whether there is something to be told.
+    pub(crate) fn has_answer(&self) -> bool {
+        let state = lock(&self.state);
+        state.over || state.broken.is_some()
+    }
+
+    /// How it ended; an error of its own is told once.
+    pub(crate) fn answer(&self) -> Option<Result<(), Error>> {
+        let mut state = lock(&self.state);
+        if state.over {
+            return Some(state.error.take().map_or(Ok(()), Err));
+        }
+        state.broken.clone().map(Err)
+    }
+
+    /// Leaves a waker that its end calls.
+    pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {
+        lock(&self.state).wakers.set(key, waker);
+    }
+
+    pub(crate) fn deregister(&self, key: &mut Option<u64>) {
+        lock(&self.state).wakers.remove(key);
+    }
+}
+
 /// Who waits for the next event of an object: several tasks may.
 #[derive(Default)]
 struct Wakers {
@@ -274,6 +347,17 @@ mod tests {
             panic!("no refusal");
         };
         assert_eq!(*refused.error.kind(), ErrorKind::Peer);
+    }
+
+    #[test]
+    fn a_join_is_over_with_its_event_and_not_with_the_queue() {
+        let (joining, mut woken) = (Joining::new(1), Vec::new());
+        assert!(!joining.has_answer() && joining.answer().is_none());
+        joining.broken(Error::closed("x"), &mut woken);
+        assert!(joining.has_answer() && !joining.is_over());
+        assert!(joining.answer().is_some_and(|answer| answer.is_err()));
+        joining.end(None, &mut woken);
+        assert!(joining.is_over() && joining.answer().is_some_and(|answer| answer.is_ok()));
     }
 
     #[test]

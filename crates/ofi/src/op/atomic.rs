@@ -269,7 +269,7 @@ impl Memory {
     }
 
     /// The parts of an operation that has several, each with its descriptor.
-    fn part(&self, i: usize) -> (iovec, *mut c_void) {
+    pub(super) fn part(&self, i: usize) -> (iovec, *mut c_void) {
         match *self {
             Memory::One(piece, desc) => (piece, desc),
             // SAFETY: `check` found as many pieces as there are parts.
@@ -511,14 +511,25 @@ impl<B: Buf> Uses<B> for AtomicVerb {
     }
 }
 
+/// What is given, and room for what comes back, which is for `access`.
+#[inline]
+pub(super) fn list_two<A: Buf, R: BufMut>(
+    given: &A,
+    gotten: &mut R,
+    access: Access,
+    list: &mut Segments,
+) {
+    given.segments(list);
+    list.parts(1);
+    list.want(access);
+    gotten.segments_mut(list);
+    list.parts(2);
+}
+
 impl<A: Buf, R: BufMut> Uses<(A, R)> for FetchVerb {
     #[inline]
     fn list((operand, result): &mut (A, R), list: &mut Segments) {
-        operand.segments(list);
-        list.parts(1);
-        list.want(Access::READ);
-        result.segments_mut(list);
-        list.parts(2);
+        list_two(operand, result, Access::READ, list);
     }
 
     #[inline]

@@ -41,6 +41,7 @@ use crate::{
 mod atomic;
 mod batch;
 mod chain;
+mod collective;
 mod failed;
 mod inject;
 pub(crate) mod lane;
@@ -63,6 +64,10 @@ pub use atomic::{
 };
 pub(crate) use atomic::{Form, Validity};
 pub use batch::{Batch, Batched, Ended, Unended};
+pub use collective::{
+    AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
+    Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
+};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;

@@ -1,5 +1,6 @@
 //! Room for what does not fit: where a receive that is shorter than its message would never end
-//! (quirks 19 and 20), every receive has this behind its own memory. What lands here is nobody's.
+//! (quirks 19 and 20), or crash (quirk 57), every receive has this behind its own memory. What lands here
+//! is nobody's.
 //!
 //! # Safety
 //!

@@ -134,8 +134,10 @@ impl<V: Matches, B, T: Threading> Operation<'_, V, B, T> {
 
     /// Bits of the tag that do not matter.
     pub fn ignore(mut self, mask: u64) -> Self {
+        // Bits that tags cannot have are the provider's own: messages of its collectives have them.
+        let tag_bits = self.core.limits.tag_bits;
         let matching = self.verb.matching();
-        matching.ignore = mask;
+        matching.ignore = mask & tag_bits;
         matching.tagged = Wide::Yes;
         self
     }

@@ -179,6 +179,9 @@ fn what_may_cross_threads(_: &Target) -> Verdict {
     crosses::<ofi::Error>();
     crosses::<ofi::Op<ofi::SendVerb, Vec<u8>>>();
     crosses::<ofi::Held<Vec<u8>>>();
+    crosses::<ofi::AvSet>();
+    crosses::<ofi::Join<ofi::CollectiveGroup>>();
+    crosses::<ofi::Join<ofi::MulticastGroup>>();
     Ok(())
 }
 

@@ -47,6 +47,7 @@ const PEEK_RECEIVES: &str = "a peek receives the message (quirk 4)";
 const CLAIMS_CORRUPT: &str = "claims of messages corrupt memory (quirk 27)";
 
 const CLAIMS_RACE: &str = "claims race with the provider's thread";
+const NO_COLLECTIVES: &str = "only rxm has collectives";
 
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
@@ -245,4 +246,19 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("registration::devices_that_are_not_there", "tcp::rdm", SINCE_2, NO_DEVICES),
     no("registration::devices_that_are_not_there", "sm2", SINCE_2, NO_RMA),
     no("registration::a_region_with_a_counter", "tcp::rdm", SINCE_2, NO_COUNTED_REGIONS),
+    no("collectives::*", "udp;ofi_rxd", ALL, NO_COLLECTIVES),
+    no("collectives::*", "shm", ALL, NO_COLLECTIVES),
+    no("collectives::*", "sm2", SINCE_2, NO_COLLECTIVES),
+    no("collectives::*", "sockets", ALL, NO_COLLECTIVES),
+    no("collectives::*", "tcp::rdm", SINCE_2, NO_COLLECTIVES),
+    no("groups::*", "udp;ofi_rxd", ALL, NO_COLLECTIVES),
+    no("groups::*", "shm", ALL, NO_COLLECTIVES),
+    no("groups::*", "sm2", SINCE_2, NO_COLLECTIVES),
+    no("groups::*", "sockets", ALL, NO_COLLECTIVES),
+    no("groups::*", "tcp::rdm", SINCE_2, NO_COLLECTIVES),
+    no("sets::*", "udp;ofi_rxd", ALL, NO_COLLECTIVES),
+    no("sets::*", "shm", ALL, NO_COLLECTIVES),
+    no("sets::*", "sm2", SINCE_2, NO_COLLECTIVES),
+    no("sets::*", "sockets", ALL, NO_COLLECTIVES),
+    no("sets::*", "tcp::rdm", SINCE_2, NO_COLLECTIVES),
 ];

@@ -186,6 +186,9 @@ macro_rules! cases {
     ($list:expr, rdm_shared: $($case:ident)*) => {$(
         $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::RDM, "shared", $case::<ofi::Rdm>);
     )*};
+    ($list:expr, rdm_confined: $($case:ident)*) => {$(
+        $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::RDM, "confined", $case);
+    )*};
     ($list:expr, msg: $($case:ident)*) => {$(
         $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::MSG, "shared", $case::<ofi::Shared>);
         $list.push(module_path!(), stringify!($case), $crate::harness::Kinds::MSG, "confined", $case::<ofi::Confined>);
