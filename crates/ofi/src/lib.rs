@@ -104,6 +104,7 @@
 //! | memory that peers reach | [`Memory`], [`ExposedRegion`], [`RemoteRegion`], [`RemoteSlice`] |
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
 //! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
+//! | many messages in one buffer | [`Endpoint::recv_many`], [`MultiRecv`], [`MultiRecvMessage`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
@@ -113,8 +114,7 @@
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
 //! planned (collectives, triggered and deferred work), and what
-//! stays raw. Multi-receive, a flag and no function, is planned, too. All of it is in `ofi-sys`, and
-//! every object here has `as_raw`.
+//! stays raw. All of it is in `ofi-sys`, and every object here has `as_raw`.
 
 mod abi;
 mod attr;
@@ -189,7 +189,7 @@ pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Claim, ClaimOp, ClaimVerb,
-    Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Op, Operation, Peek, PeekOp,
+    Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, MultiRecv, MultiRecvMessage, MultiRecvOp, NextMessage, Op, Operation, Peek, PeekOp,
     PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned,
     SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, WriteOp, WriteVerb, Written,
 };

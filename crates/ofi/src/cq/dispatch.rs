@@ -107,7 +107,11 @@ impl<T: Threading> CqCore<T> {
         // SAFETY: the caller's promise.
         unsafe {
             let outcome = Outcome::of_entry::<FORMAT>(entry, source);
-            self.dispatch((*entry).op_context, outcome, None, after);
+            let place = match FORMAT {
+                MESSAGE => std::ptr::null_mut(),
+                _ => (*entry).buf,
+            };
+            self.dispatch((*entry).op_context, place, outcome, None, after);
         }
     }
 
@@ -117,8 +121,9 @@ impl<T: Threading> CqCore<T> {
     unsafe fn dispatch(
         &self,
         context: *mut std::ffi::c_void,
+        place: *const std::ffi::c_void,
         outcome: Outcome,
-        error: Option<Error>,
+        mut error: Option<Error>,
         after: &mut Deferred<T>,
     ) {
         if context.is_null() {
@@ -129,6 +134,12 @@ impl<T: Threading> CqCore<T> {
         // module); the reader lock makes us the only completer.
         unsafe {
             let slot = Slot::<T>::from_context(context);
+            if slot.has_many() {
+                error = match slot.take_in(&outcome, place, error) {
+                    Taken::GoesOn => return slot.wake(after),
+                    Taken::Ended(error) => error,
+                };
+            }
             let done = slot.complete(outcome, error, false);
             if let After::Stray = done {
                 self.stray.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +210,7 @@ impl<T: Threading> CqCore<T> {
             source: ofi_sys::FI_ADDR_NOTAVAIL,
         };
         // SAFETY: the context came from this queue, and we are its reader.
-        unsafe { self.dispatch(entry.op_context, outcome, Some(error), after) };
+        unsafe { self.dispatch(entry.op_context, entry.buf, outcome, Some(error), after) };
         1
     }
 

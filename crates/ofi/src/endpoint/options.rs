@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use ofi_sys::fid_ep;
 
-use super::{Endpoint, EndpointBuilder, Kind};
+use super::{Core, Endpoint, EndpointBuilder, Kind};
 use crate::{
     CompletionLevel, Errno, Error, Result, Version,
     error::{Needs, check},
@@ -219,6 +219,13 @@ pub(super) fn read_size(ep: *mut fid_ep, name: Name) -> Result<Option<usize>> {
 
 pub(super) fn read_bool(ep: *mut fid_ep, name: Name) -> Result<Option<bool>> {
     Ok(read(ep, name, size_of::<bool>())?.map(|bytes| bytes[0] != 0))
+}
+
+impl<T: Threading> Core<T> {
+    /// What is kept free of a multi-receive buffer, where the provider says.
+    pub(crate) fn min_multi_recv(&self) -> Result<Option<usize>> {
+        read_size(self.fid.as_ptr(), MIN_MULTI_RECV)
+    }
 }
 
 fn read_int(ep: *mut fid_ep, name: Name) -> Result<Option<c_int>> {
