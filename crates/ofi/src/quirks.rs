@@ -540,7 +540,7 @@ pub const QUIRKS: &[Quirk] = &[
         until: Some(V2_0),
         defect: Defect::ManyForgotten,
         text: "a multi-receive buffer is released by its last message, and its cancel accepted, while \
-               longer messages before are still on their way into it",
+               messages before are still on their way into it",
     },
     Quirk {
         id: 61,
@@ -575,10 +575,8 @@ pub(crate) fn checks_many(provider: &str) -> bool {
 pub(crate) fn taken_at_once(provider: &str, info: &Info) -> usize {
     match quirk(provider, Defect::ManyForgotten).map(|quirk| quirk.provider) {
         None => usize::MAX,
-        Some("ofi_rxm") => {
-            let set = std::env::var("FI_OFI_RXM_BUFFER_SIZE").ok();
-            set.map_or(Some(16384), |set| set.parse().ok()).unwrap_or(0)
-        }
+        // What comes in several reads of the connection's socket is written as it comes.
+        Some("ofi_rxm") => 0,
         // One packet, one command.
         Some(_) => info.tx().inject_size(),
     }

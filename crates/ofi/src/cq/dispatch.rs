@@ -136,7 +136,10 @@ impl<T: Threading> CqCore<T> {
             let slot = Slot::<T>::from_context(context);
             if slot.has_many() {
                 error = match slot.take_in(&outcome, place, error) {
-                    Taken::GoesOn => return slot.wake(after),
+                    Taken::GoesOn => {
+                        slot.lane.as_ref().cancel_again(slot);
+                        return slot.wake(after);
+                    }
                     Taken::Ended(error) => error,
                 };
             }

@@ -94,19 +94,30 @@ impl<T: Threading> Core<T> {
         if lane.in_flight() == 0 {
             return 0;
         }
-        for slot in lane.slots() {
-            let state = slot.state.load();
-            // SAFETY: the table is written before PROVIDER is set and stays until the slot is
-            // used again, which no post does any more.
-            let receives = unsafe { slot.table() }.receives;
-            if state & PROVIDER != 0 && state & DONE == 0 && receives {
-                // Where it cannot be cancelled, the close ends it.
-                let _ = lane.cancel(slot);
+        let cancel = |again: bool| {
+            for slot in lane.slots() {
+                let state = slot.state.load();
+                // SAFETY: the table is written before PROVIDER is set and stays until the slot is
+                // used again, which no post does any more.
+                let receives = unsafe { slot.table() }.receives;
+                let wanted = !again || slot.has_many();
+                if state & PROVIDER != 0 && state & DONE == 0 && receives && wanted {
+                    // Where it cannot be cancelled, the close ends it.
+                    let _ = lane.cancel(slot);
+                }
             }
-        }
+        };
+        cancel(false);
         let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
         let deadline = Instant::now().checked_add(timeout);
-        wait::park_until(&sources, &mut |_| lane.in_flight() == 0, deadline);
+        let ended = &mut |driven| {
+            if driven > 0 {
+                // A message that was on its way into one has come.
+                cancel(true);
+            }
+            lane.in_flight() == 0
+        };
+        wait::park_until(&sources, ended, deadline);
         lane.in_flight()
     }
 

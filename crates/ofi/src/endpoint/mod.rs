@@ -23,8 +23,8 @@ use crate::{
     mr::BoundRegions,
     object::{CloseError, Owned},
     op::{
-        self, Data, MultiRecvOp, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide, lane::Lane,
-        overflow::Overflow, peek,
+        self, Data, MultiRecvOp, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide,
+        lane::Lane, overflow::Overflow, peek,
     },
     threading::{Shared, Threading},
 };

@@ -152,6 +152,10 @@ impl Options {
         self.set.push((name, value));
     }
 
+    pub(super) fn set_min_multi_recv(&mut self, bytes: usize) {
+        self.set(MIN_MULTI_RECV, Value::size(bytes));
+    }
+
     /// Sets them, at the time that the provider takes them: `enabled` says which it is.
     pub(super) fn apply(&self, ep: *mut fid_ep, provider: &str, enabled: bool) -> Result<()> {
         const NAME: &str = "fi_setopt";

@@ -50,8 +50,8 @@ mod message;
 mod verb;
 
 use block::{Block, Rest};
-pub(crate) use inbox::{Inbox, Taken};
 use inbox::Item;
+pub(crate) use inbox::{Inbox, Taken};
 pub use message::MultiRecvMessage;
 pub(crate) use verb::MultiRecvVerb;
 use verb::Posted;
@@ -70,7 +70,7 @@ pub struct MultiRecvOp<'ep, B, T: Threading = Shared> {
 
 /// A buffer that messages come into: what [`MultiRecvOp::post`] returns.
 ///
-/// Messages are taken one after the other, with [`next`](Self::next), [`wait`](Self::wait) or
+/// Messages are taken one after the other, with [`next_message`](Self::next_message), [`wait`](Self::wait) or
 /// [`poll_next`](Self::poll_next). Each keeps the buffer, and may outlive this and the endpoint. Those
 /// that nobody takes stay here.
 ///
@@ -110,7 +110,7 @@ enum Way<B, T: Threading> {
     Over,
 }
 
-/// The next message, or that there will be none: see [`MultiRecv::next`].
+/// The next message, or that there will be none: see [`MultiRecv::next_message`].
 ///
 /// # Cancel safety
 ///
@@ -233,7 +233,9 @@ fn least<T: Threading>(core: &Core<T>, list: &Segments) -> Result<usize> {
     if len < least {
         return Err(Error::invalid(
             NAME,
-            format!("a buffer of {len} bytes would be given back at once: at least {least} are kept"),
+            format!(
+                "a buffer of {len} bytes would be given back at once: at least {least} are kept"
+            ),
         )
         .hint("EndpointBuilder::min_multi_recv sets how many are kept"));
     }
@@ -279,8 +281,9 @@ impl<B: 'static, T: Threading> Way<B, T> {
         matching: RecvVerb,
     ) -> Result<Way<B, T>, (Error, bool)> {
         // SAFETY: as above.
-        let op = unsafe { lay(core.lane(), Rest::of(block, 0)).launch(matching, None, false, false) }
-            .map_err(|failed| (failed.error, false))?;
+        let op =
+            unsafe { lay(core.lane(), Rest::of(block, 0)).launch(matching, None, false, false) }
+                .map_err(|failed| (failed.error, false))?;
         Ok(Way::ByPieces { op, matching, at: 0 })
     }
 
@@ -319,11 +322,11 @@ impl<B: 'static, T: Threading> MultiRecv<B, T> {
     ///
     /// An error is that of one message, which is lost (too long for what was left of the buffer, its
     /// connection broken in the middle of it), or that of the end; go on until there is `None`.
-    pub fn next(&mut self) -> NextMessage<'_, B, T> {
+    pub fn next_message(&mut self) -> NextMessage<'_, B, T> {
         NextMessage(self)
     }
 
-    /// As [`next`](Self::next), in the manner of a stream. Drives the completion queue for one batch.
+    /// As [`next_message`](Self::next_message), in the manner of a stream. Drives the completion queue for one batch.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<B>> {
         if let Some(next) = self.look() {
             return Poll::Ready(next);
@@ -361,7 +364,7 @@ impl<B: 'static, T: Threading> MultiRecv<B, T> {
     ///
     /// # Errors
     ///
-    /// `TimedOut` when `timeout` has passed: nothing is lost; otherwise as [`next`](Self::next) says.
+    /// `TimedOut` when `timeout` has passed: nothing is lost; otherwise as [`next_message`](Self::next_message) says.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<MultiRecvMessage<B>>> {
         let deadline = Instant::now().checked_add(timeout);
         if let Some(next) = self.look() {
@@ -502,7 +505,8 @@ impl<B: 'static, T: Threading> MultiRecv<B, T> {
     fn post_piece(&mut self, lane: &Lane<T>, matching: RecvVerb, at: usize) {
         let rest = Rest::of(&self.block, at);
         // SAFETY: `while_open` holds off the close; the arguments were checked with the first piece.
-        let posted = lane.while_open(|| unsafe { lay(lane, rest).launch(matching, None, true, false) });
+        let posted =
+            lane.while_open(|| unsafe { lay(lane, rest).launch(matching, None, true, false) });
         match posted {
             Some(Ok(op)) => self.way = Way::ByPieces { op, matching, at },
             Some(Err(failed)) => self.over(Some(failed.error)),

@@ -401,9 +401,8 @@ impl<T: Threading> Slot<T> {
         }
         // SAFETY: the poster wrote it, and it stays until DONE is set, which the caller alone does; the
         // operation's buffer, which holds the inbox, stays as long.
-        let inbox = self.body(Part::Outcome, |b| unsafe {
-            &*noted::<MultiRecvVerb, T>(b).cast::<Inbox<T>>()
-        });
+        let inbox = self
+            .body(Part::Outcome, |b| unsafe { &*noted::<MultiRecvVerb, T>(b).cast::<Inbox<T>>() });
         inbox.take_in(outcome, place, error, state & OP != 0)
     }
 

@@ -13,11 +13,7 @@ use std::{
 };
 
 use super::super::failed::{Delivery, Held};
-use crate::{
-    Access, Buf, BufMut, Place,
-    buf::Segments,
-    wait::SharedSource,
-};
+use crate::{Access, Buf, BufMut, Place, buf::Segments, wait::SharedSource};
 
 /// See the module.
 pub(super) struct Block<B> {

@@ -212,7 +212,9 @@ mod tests {
     #[test]
     fn a_message_somewhere_else_is_an_error() {
         let inbox = inbox();
-        for (place, len) in [(999, 10), (1091, 10), (0, 1), (1100, 1), (1000, usize::MAX), (1001, 101)] {
+        for (place, len) in
+            [(999, 10), (1091, 10), (0, 1), (1100, 1), (1000, usize::MAX), (1001, 101)]
+        {
             inbox.take_in(&entry(RECV, len), place as *const c_void, None, true);
         }
         inbox.take_in(&entry(RECV, 60), 1010 as *const c_void, None, true);

@@ -2,7 +2,9 @@
 
 use std::ffi::c_void;
 
-use ofi::{CqFlags, CqFormat, Defect, RawCompletion, RawCompletionQueue, RawEndpoint, RawRead, quirk};
+use ofi::{
+    CqFlags, CqFormat, Defect, RawCompletion, RawCompletionQueue, RawEndpoint, RawRead, quirk,
+};
 
 use super::*;
 use crate::whose::Context;
@@ -20,20 +22,9 @@ impl<T: Mode> Raw<T> {
         let rig = Rig::<T>::open(t, CAPS)?;
         let cq = rig.domain.raw_completion_queue().format(CqFormat::Data).open()?;
         let builder = rig.domain.raw_endpoint(&rig.info);
-        let builder = builder.address_vector(&rig.av).completion_queue(&cq);
+        let builder = builder.address_vector(&rig.av).completion_queue(&cq).min_multi_recv(least);
         // SAFETY: the process ends with it, or all that was posted has ended.
         let ep = unsafe { builder.enable() }?;
-        // SAFETY: it is enabled, when every provider takes it.
-        let status = unsafe {
-            ofi_sys::fi_setopt(
-                ep.as_raw().cast(),
-                ofi_sys::FI_OPT_ENDPOINT,
-                ofi_sys::FI_OPT_MIN_MULTI_RECV,
-                (&raw const least).cast(),
-                size_of::<usize>(),
-            )
-        };
-        assert_eq!(status, 0);
         // The first number is one that some take for none.
         rig.av.insert(&ep.name()?)?;
         let to = rig.av.insert(&ep.name()?)?.as_raw();
@@ -54,8 +45,7 @@ impl<T: Mode> Raw<T> {
         };
         let flags = ofi_sys::FI_MULTI_RECV | ofi_sys::FI_COMPLETION;
         // SAFETY: room and context are for good.
-        let status =
-            unsafe { ofi_sys::fi_recvmsg(self.ep.as_raw(), &raw const message, flags) };
+        let status = unsafe { ofi_sys::fi_recvmsg(self.ep.as_raw(), &raw const message, flags) };
         assert_eq!(status, 0);
         context
     }
@@ -79,7 +69,10 @@ impl<T: Mode> Raw<T> {
                     }
                 }
                 RawRead::Entries(_) => seen.extend(
-                    entries.iter().filter(|entry| entry.context == receive).map(|e| Entry::Came(*e)),
+                    entries
+                        .iter()
+                        .filter(|entry| entry.context == receive)
+                        .map(|e| Entry::Came(*e)),
                 ),
             }
             if !seen.is_empty() && posted && entries.is_empty() {
@@ -131,10 +124,12 @@ pub(super) fn quirk_58_overrun<K: Connectionless, T: Mode>(t: &Target) -> Verdic
     let (start, len) = (all.as_mut_ptr(), all.len());
     // SAFETY: a part of what was leaked, which nobody looks at by reference.
     let room = unsafe { std::slice::from_raw_parts_mut(start, LEN) };
-    let behind = || (LEN..len).any(|at| {
-        // SAFETY: within what was leaked.
-        unsafe { start.add(at).read_volatile() != 0 }
-    });
+    let behind = || {
+        (LEN..len).any(|at| {
+            // SAFETY: within what was leaked.
+            unsafe { start.add(at).read_volatile() != 0 }
+        })
+    };
     let waits = t.provider == "sockets";
     let receive = if waits {
         // One after the other, and all before there is a receive.
@@ -143,7 +138,9 @@ pub(super) fn quirk_58_overrun<K: Connectionless, T: Mode>(t: &Target) -> Verdic
             let context = Box::leak(Box::new(Context::new())).pointer();
             let deadline = Instant::now() + LIMIT;
             // SAFETY: bytes and context are for good.
-            while unsafe { raw.ep.send(bytes.as_ptr(), bytes.len(), none, raw.to, context) }.is_err() {
+            while unsafe { raw.ep.send(bytes.as_ptr(), bytes.len(), none, raw.to, context) }
+                .is_err()
+            {
                 assert!(Instant::now() < deadline);
             }
             let mut entries = Vec::new();
@@ -176,5 +173,60 @@ pub(super) fn quirk_58_overrun<K: Connectionless, T: Mode>(t: &Target) -> Verdic
         eprintln!("of the one after it: {next:?}");
     }
     assert_eq!(behind(), known.is_some(), "{known:?}");
+    std::process::exit(0)
+}
+
+/// Defect 61: a cancel that is accepted, with an entry, while a message is on its way into the buffer.
+pub(super) fn quirk_61_forgotten<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    const LONG: usize = 1 << 20;
+    let raw = Raw::<T>::open(t, MIN)?;
+    let known = quirk(&t.provider, Defect::ManyForgotten);
+    // Connections are made.
+    let first = raw.post(vec![0_u8; 1 << 16].leak());
+    raw.send(vec![1_u8; 10].leak(), first);
+    // SAFETY: the context of a receive.
+    unsafe { raw.ep.cancel(first)? };
+    let room = vec![0_u8; 4 * LONG].leak();
+    let start = room.as_mut_ptr();
+    let receive = raw.post(room);
+    let (bytes, none) = (vec![7_u8; LONG].leak(), std::ptr::null_mut());
+    let context = Box::leak(Box::new(Context::new())).pointer();
+    let deadline = Instant::now() + LIMIT;
+    let (mut posted, mut cancelled, mut message) = (false, None, false);
+    let mut forgotten = false;
+    while !message && Instant::now() < deadline {
+        // SAFETY: bytes and context are for good.
+        posted =
+            posted || unsafe { raw.ep.send(bytes.as_ptr(), LONG, none, raw.to, context) }.is_ok();
+        let mut entries = Vec::new();
+        match raw.cq.read(&mut entries, 1)? {
+            RawRead::Failed(failure) if failure.entry.context == receive => {
+                let last = failure.entry.flags.contains(CqFlags::MULTI_RECV);
+                eprintln!("ended: {failure:?}");
+                // That of tcp says by its flags that the buffer is in use.
+                // SAFETY: within what was leaked.
+                let over = unsafe { start.add(LONG - 1).read_volatile() } != 0;
+                forgotten |= !over && (last || t.provider != "tcp");
+                if forgotten {
+                    break;
+                }
+            }
+            _ => message = entries.iter().any(|entry| entry.context == receive),
+        }
+        // SAFETY: within what was leaked.
+        let [begun, over] =
+            [0, LONG - 1].map(|at| unsafe { start.add(at).read_volatile() } != 0);
+        if begun && !over && cancelled.is_none() {
+            // SAFETY: the context of a receive.
+            cancelled = Some(unsafe { raw.ep.cancel(receive) }.is_ok());
+        }
+    }
+    eprintln!("cancelled in the middle: {cancelled:?}");
+    // Some write all of it at once, and a thread of the provider's may be done in the meantime.
+    assert!(!forgotten || known.is_some(), "in the middle of a message");
+    assert!(forgotten || message, "nothing comes");
+    if known.is_some() && ["udp;ofi_rxd", "tcp;ofi_rxm"].contains(&t.provider.as_str()) {
+        assert!(forgotten, "the defect is gone");
+    }
     std::process::exit(0)
 }

@@ -33,7 +33,7 @@ pub(super) fn written_down(t: &Target) -> Verdict {
         assert_eq!(failed.error.errno(), Some(ofi::Errno::EOPNOTSUPP));
         assert_eq!(probe.records(), record("Some((119, 240))"));
     } else {
-        let needs = Needs::Capability("FI_TAGGED_MULTI_RECV");
+        let needs = Needs::Capability("TAGGED_MULTI_RECV");
         assert_eq!(*failed.error.kind(), ErrorKind::Unsupported { needs });
         assert!(probe.records().is_empty());
     }
