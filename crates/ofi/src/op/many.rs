@@ -191,7 +191,12 @@ where
             .map_err(|error| (error, false))
             .and_then(|least| {
                 let way = match fits_whole(core, longest, least) {
-                    true => Way::whole(core, &block, matching)?,
+                    true => Way::whole(
+                        core.lane(),
+                        &block,
+                        matching,
+                        quirks::cancel_is_last(core.provider()),
+                    )?,
                     false => Way::by_pieces(core, &block, matching)?,
                 };
                 Ok((way, least))
@@ -255,22 +260,25 @@ fn fits_whole<T: Threading>(core: &Core<T>, longest: Option<usize>, least: usize
 
 impl<B: 'static, T: Threading> Way<B, T> {
     /// `true` beside the error if the provider may have begun to use the buffer.
+    ///
+    /// What it is posted with has been checked, and the lane's endpoint is open.
     fn whole(
-        core: &Core<T>,
+        lane: &Lane<T>,
         block: &Arc<Block<B>>,
         matching: RecvVerb,
+        cancel_is_last: bool,
     ) -> Result<Way<B, T>, (Error, bool)> {
         let inbox = Arc::new(Inbox::new(
             block.start.as_ptr() as usize,
             block.len,
             matching.tagged.is_yes(),
-            quirks::cancel_is_last(core.provider()),
+            cancel_is_last,
         ));
         let posted = Posted { rest: Rest::of(block, 0), inbox: Arc::clone(&inbox) };
         let verb = MultiRecvVerb::with_inbox(matching, &inbox);
         // SAFETY: `check` found the arguments right, and the endpoint is open: it is borrowed. The
         // buffer holds the inbox until the operation has ended.
-        let op = unsafe { lay(core.lane(), posted).launch(verb, None, false, false) }
+        let op = unsafe { lay(lane, posted).launch(verb, None, false, false) }
             .map_err(|failed| (failed.error, failed.buf.is_held()))?;
         Ok(Way::Whole { op, inbox, taken: VecDeque::new() })
     }
@@ -526,6 +534,18 @@ impl<B: 'static, T: Threading> MultiRecv<B, T> {
         let error = error.unwrap_or_else(|| Error::closed("endpoint").posted());
         self.way = Way::Over;
         Some(Err(error))
+    }
+}
+
+#[cfg(all(test, loom))]
+impl<B: BufMut + 'static> MultiRecv<B, Shared> {
+    /// One that is posted as one, on a device that loom can see through.
+    pub(super) fn model(lane: &Lane<Shared>, buffer: B) -> Self {
+        let (block, _) = Block::new(buffer);
+        let Ok(way) = Way::whole(lane, &block, RecvVerb::ANY, true) else {
+            panic!("the device has room")
+        };
+        MultiRecv { block, way, whole: true, least: 1, cancelled: false, end: None }
     }
 }
 

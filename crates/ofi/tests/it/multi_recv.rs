@@ -211,7 +211,8 @@ fn awaited<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
         assert!(crate::harness::poll_once(receive.next_message()).is_none());
         block_on(async {
             for n in 0..100 {
-                let (sent, message) = (p.a.send(vec![n; 20], p.to_b).await, receive.next_message().await);
+                let (sent, message) =
+                    (p.a.send(vec![n; 20], p.to_b).await, receive.next_message().await);
                 sent?;
                 assert_eq!(*message.expect("room for all")?, [n; 20]);
             }

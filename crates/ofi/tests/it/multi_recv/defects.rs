@@ -214,8 +214,7 @@ pub(super) fn quirk_61_forgotten<K: Connectionless, T: Mode>(t: &Target) -> Verd
             _ => message = entries.iter().any(|entry| entry.context == receive),
         }
         // SAFETY: within what was leaked.
-        let [begun, over] =
-            [0, LONG - 1].map(|at| unsafe { start.add(at).read_volatile() } != 0);
+        let [begun, over] = [0, LONG - 1].map(|at| unsafe { start.add(at).read_volatile() } != 0);
         if begun && !over && cancelled.is_none() {
             // SAFETY: the context of a receive.
             cancelled = Some(unsafe { raw.ep.cancel(receive) }.is_ok());
