@@ -75,9 +75,10 @@ pub struct MultiRecvOp<'ep, B, T: Threading = Shared> {
 /// that nobody takes stay here.
 ///
 /// It ends, with `None`, when less than the endpoint's
-/// [`min_multi_recv`](crate::Endpoint::min_multi_recv) is left of the buffer; post another one before,
-/// so that no message has to wait: the provider fills them in order. Messages without bytes use no
-/// room, so that any number of them may come.
+/// [`min_multi_recv`](crate::Endpoint::min_multi_recv) is left of the buffer. Several may be posted, so
+/// that there is always one: where each is posted as one ([`is_whole`](Self::is_whole)) the provider
+/// fills them in order; by pieces they take messages in turns, and none while nobody takes those that
+/// have come. Messages without bytes use no room: any number of them may wait here.
 ///
 /// Dropping it cancels the receive: messages that are in it, or still come into it, are lost. To get
 /// the buffer back use [`into_buffer`](Self::into_buffer).
