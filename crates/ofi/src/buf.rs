@@ -191,6 +191,11 @@ impl Segments {
         self.device |= if addressed { 0 } else { NOWHERE };
     }
 
+    /// Whether some of the memory is a device's.
+    pub(crate) fn is_device(&self) -> bool {
+        self.device != 0
+    }
+
     /// Why an endpoint cannot use what is on devices, if some is (rule M12): `granted` says that it
     /// was opened for that, `register` that each such piece needs a descriptor.
     #[inline]

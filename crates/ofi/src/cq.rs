@@ -36,6 +36,7 @@ use crate::{
     object::{CloseError, Owned, forked},
     op::{
         lane::Lane,
+        many::Taken,
         peek,
         slot::{After, Outcome, Slot},
         slots,
@@ -414,6 +415,11 @@ impl<T: Threading> CqCore<T> {
             // SAFETY: the queue is open; no entry is asked for (rule W9).
             unsafe { ofi_sys::fi_cq_read(self.fid.as_ptr(), std::ptr::null_mut(), 0) };
         }
+    }
+
+    /// Whether entries say where in its buffer a message is.
+    pub(crate) fn tells_place(&self) -> bool {
+        self.shape.has_data
     }
 
     pub(crate) fn raw(&self) -> *mut ofi_sys::fid {

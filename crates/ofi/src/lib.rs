@@ -105,6 +105,7 @@
 //! | multicast | [`Endpoint::join`], [`MulticastGroup`] |
 //! | collectives | [`AvSet`], [`Endpoint::join_collective`], [`CollectiveGroup`], [`Domain::query_collective`] |
 //! | buffers that are registered once and come back by themselves | [`Pool`], [`PoolBuf`], [`PoolPiece`], [`PoolBytes`]; how many bytes: [`Budget`], [`Usage`] |
+//! | many messages in one buffer | [`Endpoint::recv_many`], [`MultiRecv`], [`MultiRecvMessage`] |
 //! | operations | [`SendOp`], [`RecvOp`], [`WriteOp`], [`ReadOp`], [`AtomicApply`], [`Op`], [`Received`], [`Failed`], [`Held`]; many at once, without an entry each: [`Batch`] |
 //! | errors | [`Error`], [`ErrorKind`], [`Errno`]; whom to blame: [`Scope`] |
 //! | what providers do wrong | [`QUIRKS`] |
@@ -113,8 +114,8 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (triggered and deferred work), and what stays raw. Multi-receive, a flag and no function, is
-//! planned, too. All of it is in `ofi-sys`, and every object here has `as_raw`.
+//! planned (triggered and deferred work), and what stays raw. All of it is in `ofi-sys`, and every object
+//! here has `as_raw`.
 
 mod abi;
 mod attr;
@@ -197,10 +198,10 @@ pub use op::{
 };
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Batch, Batched, Claim, ClaimOp,
-    ClaimVerb, Claimed, CompareVerb, CompletionLevel, Ended, Failed, FetchVerb, Held, Op,
-    Operation, Peek, PeekOp, PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp,
-    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, Unclaimed, Unended, WaitError, WriteOp,
-    WriteVerb, Written,
+    ClaimVerb, Claimed, CompareVerb, CompletionLevel, Ended, Failed, FetchVerb, Held, MultiRecv,
+    MultiRecvMessage, MultiRecvOp, NextMessage, Op, Operation, Peek, PeekOp, PeekVerb, Prefixed,
+    Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned, SendOp, SendVerb, Sent,
+    Submit, Unclaimed, Unended, WaitError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

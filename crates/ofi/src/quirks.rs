@@ -1,7 +1,7 @@
 //! What providers are known to do wrong, by provider and version. Every entry has a test, in a
 //! child process, that reproduces it and fails when it is gone.
 
-use crate::{Version, version};
+use crate::{Info, Version, version};
 
 /// A known defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +110,12 @@ pub enum Defect {
     GroupsRunOut,
     /// A message in segments, the first of which is longer than its receive, crashes.
     ShortReceiveCrashes,
+    /// A message that is longer than what is left of a multi-receive buffer is written behind its end, or
+    /// the one after it is.
+    ManyOverrun,
+    /// A multi-receive buffer is released, or its cancel accepted, while earlier messages are still
+    /// being written to it.
+    ManyForgotten,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -140,6 +146,8 @@ const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
 
+const SRX_OVERRUN: &str = "a message that is longer than what is left of a multi-receive buffer makes the \
+                           provider write the next one behind the buffer";
 const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
                            be reached by peers; access to the others fails, which shm does not say";
 
@@ -648,7 +656,102 @@ pub const QUIRKS: &[Quirk] = &[
         text: "fi_close of an endpoint whose fi_enable failed (another has its name, or all 256 places of \
                the machine are taken) follows what only enabling sets",
     },
+    Quirk {
+        id: 58,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::ManyOverrun,
+        text: SRX_OVERRUN,
+    },
+    Quirk {
+        id: 70,
+        provider: "sm2",
+        from: V2_0,
+        until: None,
+        defect: Defect::ManyOverrun,
+        text: SRX_OVERRUN,
+    },
+    Quirk {
+        id: 71,
+        provider: "ofi_rxm",
+        from: V2_0,
+        until: None,
+        defect: Defect::ManyOverrun,
+        text: SRX_OVERRUN,
+    },
+    Quirk {
+        id: 59,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::ManyOverrun,
+        text: "a message that is longer than what is left of a multi-receive buffer is written to the \
+               end, whatever is behind the buffer",
+    },
+    Quirk {
+        id: 60,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ManyOverrun,
+        text: "a message that has waited, and is longer than what is left of a multi-receive buffer, is \
+               written as if the whole buffer were left",
+    },
+    Quirk {
+        id: 61,
+        provider: "ofi_rxm",
+        from: V1_17,
+        until: Some(V2_0),
+        defect: Defect::ManyForgotten,
+        text: "a multi-receive buffer is released by its last message, and its cancel accepted, while \
+               messages before are still on their way into it",
+    },
+    Quirk {
+        id: 72,
+        provider: "ofi_rxd",
+        from: V1_17,
+        until: None,
+        defect: Defect::ManyForgotten,
+        text: "a multi-receive buffer is released by its last message, and its cancel accepted, while \
+               messages of several packets are still on their way into it",
+    },
+    Quirk {
+        id: 73,
+        provider: "shm",
+        from: V1_17,
+        until: Some(V2_1),
+        defect: Defect::ManyForgotten,
+        text: "the cancel of a multi-receive buffer is accepted while a longer message is on its way into \
+               it, whose end then uses what was freed",
+    },
 ];
+
+/// Whether a provider never writes behind a multi-receive buffer, however long messages are, and
+/// releases it when it is done. Known of these.
+pub(crate) fn checks_many(provider: &str) -> bool {
+    // `ofitest` is the provider of this crate's own tests.
+    let known = |layer| layer == "tcp" && version() >= V1_18 || layer == "ofitest";
+    provider.split(';').all(known)
+}
+
+/// How long messages may be that a provider takes in at once, in bytes, where it forgets those that it
+/// does not (quirks 61, 72 and 73).
+pub(crate) fn taken_at_once(provider: &str, info: &Info) -> usize {
+    match quirk(provider, Defect::ManyForgotten).map(|quirk| quirk.provider) {
+        None => usize::MAX,
+        // What comes in several reads of the connection's socket is written as it comes.
+        Some("ofi_rxm") => 0,
+        // One packet, one command.
+        Some(_) => info.tx().inject_size(),
+    }
+}
+
+/// Whether a multi-receive buffer whose cancel has an entry is free: the entry does not always say it.
+pub(crate) fn cancel_is_last(provider: &str) -> bool {
+    const KNOWN: &[&str] = &["sockets", "shm", "sm2", "ofi_rxm", "ofi_rxd"];
+    provider.rsplit(';').next().is_some_and(|layer| KNOWN.contains(&layer))
+}
 
 /// The entry for `defect` that applies to a provider (`core;utility`) on the running version.
 #[must_use]

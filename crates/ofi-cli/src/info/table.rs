@@ -6,9 +6,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use ofi::Info;
 
 /// A table that fits the terminal; plain columns where there is none.
-pub(crate) fn new<const N: usize>(header: [&str; N]) -> Table {
+pub(crate) fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_preset(presets::NOTHING).set_header(header.into_iter().collect::<Vec<_>>());
     if std::io::stdout().is_terminal() {
         table
             .load_preset(presets::UTF8_HORIZONTAL_ONLY)

@@ -56,6 +56,8 @@ pub(super) enum Check {
     Remote,
     /// A word of the peer's memory is counted up.
     Atomic,
+    /// Many messages come into one buffer.
+    Many,
     /// Private data go with connecting, accepting and rejecting.
     PrivateData,
 }
@@ -132,7 +134,7 @@ impl EndpointKind {
 
 impl Check {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Check; 9] = [
+    pub(super) const ALL: [Check; 10] = [
         Check::Open,
         Check::Reach,
         Check::Inject,
@@ -141,6 +143,7 @@ impl Check {
         Check::Tagged,
         Check::Remote,
         Check::Atomic,
+        Check::Many,
         Check::PrivateData,
     ];
 
@@ -159,6 +162,7 @@ impl Check {
             Check::Tagged => (Caps::MSG | Caps::TAGGED, Some("FI_TAGGED")),
             Check::Remote => (Caps::MSG | Caps::RMA, Some("FI_RMA")),
             Check::Atomic => (Caps::MSG | Caps::RMA | Caps::ATOMIC, Some("FI_ATOMIC")),
+            Check::Many => (Caps::MSG | Caps::MULTI_RECV, Some("FI_MULTI_RECV")),
             _ => (Caps::MSG, None),
         }
     }
@@ -232,6 +236,7 @@ impl fmt::Display for Check {
             Check::Tagged => "tagged",
             Check::Remote => "RMA",
             Check::Atomic => "atomics",
+            Check::Many => "multi-recv",
             Check::PrivateData => "CM data",
         })
     }

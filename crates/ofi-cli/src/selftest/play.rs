@@ -304,6 +304,7 @@ impl Cast<'_> {
     ) -> anyhow::Result<()> {
         match self.cell.check {
             Check::Remote | Check::Atomic => self.remote(domain, queue, mine, other),
+            Check::Many => self.many(queue, mine, other),
             _ => self.messages(queue, mine, other),
         }
     }

@@ -55,10 +55,10 @@ pub(super) fn short(verdict: &Verdict) -> String {
 impl Report {
     /// One line for each provider, endpoint type and place; then the reasons.
     pub(super) fn text(&self) -> String {
-        let mut table = table::new([
-            "provider", "type", "in", "open", "reach", "inject", "eager", "1 MiB", "tagged",
-            "CM data",
-        ]);
+        let checks = Check::ALL.map(|check| check.to_string());
+        let mut header = vec!["provider", "type", "in"];
+        header.extend(checks.iter().map(String::as_str));
+        let mut table = table::new(header);
         let rows: BTreeSet<&Target> = self.results.iter().map(|outcome| &outcome.target).collect();
         for target in rows {
             for place in [Place::OneProcess, Place::TwoProcesses] {

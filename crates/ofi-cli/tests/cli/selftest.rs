@@ -35,7 +35,7 @@ fn shared_memory_and_datagrams() {
     let report: Value = serde_json::from_str(&text).expect("JSON alone");
     assert_eq!(report["failed"], 0);
     assert_eq!(report["libfabric"], ofi::version().to_string());
-    for check in ["reach", "inject", "eager", "large", "tagged"] {
+    for check in ["reach", "inject", "eager", "large", "tagged", "many"] {
         for place in ["one_process", "two_processes"] {
             assert_eq!(verdict(&report, "shm", "rdm", check, place), "ok", "{check} {place}");
         }
@@ -59,6 +59,9 @@ fn connections_and_their_data() {
         assert_eq!(row.last(), Some(&"ok"), "{text}");
     }
     assert!(msg.count() >= 2, "{text}");
+    // Every check has its column.
+    let header = "open reach inject eager 1 MiB tagged RMA atomics multi-recv CM data";
+    assert!(rows[0].join(" ").ends_with(header), "{text}");
     assert!(text.contains(" 0 FAILED"), "{text}");
 }
 

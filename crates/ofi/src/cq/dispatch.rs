@@ -155,7 +155,11 @@ impl<T: Threading> CqCore<T> {
         // SAFETY: the caller's promise.
         unsafe {
             let outcome = Outcome::of_entry::<FORMAT>(entry, source);
-            self.dispatch((*entry).op_context, outcome, None, after);
+            let place = match FORMAT {
+                MESSAGE => std::ptr::null_mut(),
+                _ => (*entry).buf,
+            };
+            self.dispatch((*entry).op_context, place, outcome, None, after);
         }
     }
 
@@ -165,8 +169,9 @@ impl<T: Threading> CqCore<T> {
     unsafe fn dispatch(
         &self,
         context: *mut std::ffi::c_void,
+        place: *const std::ffi::c_void,
         outcome: Outcome,
-        error: Option<Error>,
+        mut error: Option<Error>,
         after: &mut Deferred<T>,
     ) {
         if context.is_null() {
@@ -177,6 +182,15 @@ impl<T: Threading> CqCore<T> {
         // module); the reader lock makes us the only completer.
         unsafe {
             let slot = Slot::<T>::from_context(context);
+            if slot.has_many() {
+                error = match slot.take_in(&outcome, place, error) {
+                    Taken::GoesOn => {
+                        slot.lane.as_ref().cancel_again(slot);
+                        return slot.wake(after);
+                    }
+                    Taken::Ended(error) => error,
+                };
+            }
             // Once it is complete the slot, and with it the lane, may be somebody else's; but for one
             // of a batch, which stays until its failure was counted.
             let lane = slot.lane;
@@ -264,7 +278,7 @@ impl<T: Threading> CqCore<T> {
             source: ofi_sys::FI_ADDR_NOTAVAIL,
         };
         // SAFETY: the context came from this queue, and we are its reader.
-        unsafe { self.dispatch(entry.op_context, outcome, Some(error), after) };
+        unsafe { self.dispatch(entry.op_context, entry.buf, outcome, Some(error), after) };
         1
     }
 

@@ -79,7 +79,9 @@ impl<T: Threading> CompletionQueueBuilder<T> {
         let info = &self.domain.0.info;
         let caps = info.caps();
         let has_tag = caps.contains(Caps::TAGGED);
-        let has_data = has_tag || info.domain().cq_data_size() > 0;
+        // Also for the places of messages.
+        let has_data =
+            has_tag || info.domain().cq_data_size() > 0 || caps.contains(Caps::MULTI_RECV);
         let format = match (has_tag, has_data) {
             (true, _) => ofi_sys::FI_CQ_FORMAT_TAGGED,
             (_, true) => ofi_sys::FI_CQ_FORMAT_DATA,

@@ -115,22 +115,33 @@ impl<T: Threading> Core<T> {
         if self.in_flight() == 0 {
             return 0;
         }
-        for slot in lane.slots() {
-            let state = slot.state.load();
-            // SAFETY: the table is written before PROVIDER is set and stays until the slot is
-            // used again, which no post does any more.
-            let receives = unsafe { slot.table() }.receives;
-            if state & PROVIDER != 0 && state & DONE == 0 && receives {
-                // Where it cannot be cancelled, the close ends it.
-                let _ = lane.cancel(slot);
+        let cancel = |again: bool| {
+            for slot in lane.slots() {
+                let state = slot.state.load();
+                // SAFETY: the table is written before PROVIDER is set and stays until the slot is
+                // used again, which no post does any more.
+                let receives = unsafe { slot.table() }.receives;
+                let wanted = !again || slot.has_many();
+                if state & PROVIDER != 0 && state & DONE == 0 && receives && wanted {
+                    // Where it cannot be cancelled, the close ends it.
+                    let _ = lane.cancel(slot);
+                }
             }
-        }
+        };
+        cancel(false);
         let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
         let deadline = Instant::now().checked_add(timeout);
         // The end of a batch comes without an event.
         let restless = if self.tallies.is_empty() { 0 } else { 1 };
         self.transmit.core.backlogged.fetch_add(restless);
-        wait::park_until(&sources, &mut |_| self.in_flight() == 0, deadline);
+        let ended = &mut |driven| {
+            if driven > 0 {
+                // A message that was on its way into one has come.
+                cancel(true);
+            }
+            self.in_flight() == 0
+        };
+        wait::park_until(&sources, ended, deadline);
         self.transmit.core.backlogged.fetch_add(restless.wrapping_neg());
         self.in_flight()
     }

@@ -23,7 +23,8 @@ use crate::{
     mr::BoundRegions,
     object::{CloseError, Owned},
     op::{
-        Batch, Batched, Data, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb, Validity, Wide,
+        self, Batch, Batched, Data, MultiRecvOp, PeekOp, RecvOp, RecvVerb, SendOp, SendVerb,
+        Validity, Wide,
         lane::{Habits, Lane},
         peek,
         tally::Tally,
@@ -328,6 +329,39 @@ impl<K: Kind, T: Threading> Endpoint<K, T> {
     #[doc(alias = "fi_recvmsg")]
     pub fn recv<B>(&self, buffer: B) -> RecvOp<'_, B, T> {
         self.core.recv(buffer)
+    }
+
+    /// A buffer that messages are received into, one behind the other, until too little of it is left:
+    /// see [`EndpointBuilder::min_multi_recv`].
+    ///
+    /// Needs `FI_MULTI_RECV`. Inert until posted.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ofi::{Caps, Domain, EndpointType, Fabric, Hints, Rdm};
+    /// # let hints = Hints::new().provider("tcp").endpoint_type(EndpointType::Rdm);
+    /// # let hints = hints.caps(Caps::MSG | Caps::MULTI_RECV);
+    /// # let info = hints.node("127.0.0.1").source().query()?.into_best();
+    /// # let domain: Domain = Fabric::open(&info)?.domain(&info)?;
+    /// # let queue = domain.completion_queue().open()?;
+    /// # let peers = domain.address_vector().open()?;
+    /// let builder = domain.endpoint::<Rdm>(&info).min_multi_recv(1024);
+    /// let endpoint = builder.address_vector(&peers).completion_queue(&queue).enable()?;
+    /// let peer = peers.insert(&endpoint.name()?)?;
+    /// # let limit = Duration::from_secs(10);
+    ///
+    /// let mut receive = endpoint.recv_many(vec![0; 65536]).post()?;
+    /// endpoint.send("hello", peer).wait(limit)?;
+    /// endpoint.send("world", peer).wait(limit)?;
+    ///
+    /// let hello = receive.wait(limit)?.expect("there is room");
+    /// let world = receive.wait(limit)?.expect("for many");
+    /// assert_eq!((&*hello, &*world), (&b"hello"[..], &b"world"[..]));
+    /// # Ok::<(), ofi::Error>(())
+    /// ```
+    #[doc(alias = "FI_MULTI_RECV")]
+    pub fn recv_many<B>(&self, buffer: B) -> MultiRecvOp<'_, B, T> {
+        op::recv_many(&self.core, buffer)
     }
 
     /// A look whether a tagged message has arrived that no receive waits for, to be awaited or waited

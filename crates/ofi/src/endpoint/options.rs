@@ -4,7 +4,7 @@ use std::ffi::c_int;
 
 use ofi_sys::fid_ep;
 
-use super::{Endpoint, EndpointBuilder, Kind};
+use super::{Core, Endpoint, EndpointBuilder, Kind};
 use crate::{
     CompletionLevel, Errno, Error, Result, Version,
     error::{Needs, check},
@@ -152,6 +152,10 @@ impl Options {
         self.set.push((name, value));
     }
 
+    pub(super) fn set_min_multi_recv(&mut self, bytes: usize) {
+        self.set(MIN_MULTI_RECV, Value::size(bytes));
+    }
+
     /// Sets them, at the time that the provider takes them: `enabled` says which it is.
     pub(super) fn apply(&self, ep: *mut fid_ep, provider: &str, enabled: bool) -> Result<()> {
         const NAME: &str = "fi_setopt";
@@ -219,6 +223,13 @@ pub(super) fn read_size(ep: *mut fid_ep, name: Name) -> Result<Option<usize>> {
 
 pub(super) fn read_bool(ep: *mut fid_ep, name: Name) -> Result<Option<bool>> {
     Ok(read(ep, name, size_of::<bool>())?.map(|bytes| bytes[0] != 0))
+}
+
+impl<T: Threading> Core<T> {
+    /// What is kept free of a multi-receive buffer, where the provider says.
+    pub(crate) fn min_multi_recv(&self) -> Result<Option<usize>> {
+        read_size(self.fid.as_ptr(), MIN_MULTI_RECV)
+    }
 }
 
 fn read_int(ep: *mut fid_ep, name: Name) -> Result<Option<c_int>> {

@@ -52,6 +52,7 @@ pub struct RawEndpointBuilder<T: Threading> {
     transmit: Option<RawCompletionQueue<T>>,
     receive: Option<RawCompletionQueue<T>>,
     counters: Counters<T>,
+    options: Options,
 }
 
 impl<T: Threading> Domain<T> {
@@ -64,6 +65,7 @@ impl<T: Threading> Domain<T> {
             transmit: None,
             receive: None,
             counters: Counters::default(),
+            options: Options::default(),
         }
     }
 }
@@ -97,6 +99,13 @@ impl<T: Threading> RawEndpointBuilder<T> {
     /// A counter; as [`EndpointBuilder::counter`](crate::EndpointBuilder::counter).
     pub fn counter(mut self, counter: &Counter<T>, classes: BindFlags) -> Self {
         self.counters.add(counter, classes);
+        self
+    }
+
+    /// As [`EndpointBuilder::min_multi_recv`](crate::EndpointBuilder::min_multi_recv).
+    #[doc(alias = "FI_OPT_MIN_MULTI_RECV")]
+    pub fn min_multi_recv(mut self, bytes: usize) -> Self {
+        self.options.set_min_multi_recv(bytes);
         self
     }
 
@@ -154,7 +163,7 @@ impl<T: Threading> RawEndpointBuilder<T> {
             av: Some(&av),
             queues: &queues,
             counters: &self.counters,
-            options: &Options::default(),
+            options: &self.options,
         }
         .open(|_| Ok(()))?;
         transmit.0.note_bound();

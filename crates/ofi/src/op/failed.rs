@@ -108,7 +108,31 @@ struct Cell<B> {
     waker: Option<Waker>,
 }
 
+/// What yields the buffer of a [`Held`]: once, by whoever holds it last.
+pub(super) struct Delivery<B>(Arc<Mutex<Cell<B>>>);
+
+impl<B> Delivery<B> {
+    /// Runs user code.
+    pub(super) fn deliver(self, buffer: B) {
+        let waker = {
+            let mut cell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            cell.buffer = Some(buffer);
+            cell.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
 impl<B> Held<B> {
+    /// A claim, and what makes it good; `back` tells the buffer that it is the caller's again.
+    pub(super) fn to_come(
+        back: fn(&mut B),
+        source: Option<Arc<dyn wait::SharedSource>>,
+    ) -> (Held<B>, Delivery<B>) {
+        let cell = Arc::new(Mutex::new(Cell { buffer: None, back, waker: None }));
+        (Held { cell: Arc::clone(&cell), source }, Delivery(cell))
+    }
+
     /// The buffer, if it has come back by now.
     pub fn try_take(&mut self) -> Option<B> {
         if let Some(buffer) = self.delivered() {
@@ -214,10 +238,5 @@ unsafe fn deliver<B, T: Threading>(body: *mut Body<T>) {
         (*body).ticket = std::ptr::null();
         (cell, slot::take::<B>(&raw mut (*body).buffer))
     };
-    let waker = {
-        let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
-        cell.buffer = Some(buffer);
-        cell.waker.take()
-    };
-    waker.into_iter().for_each(Waker::wake);
+    Delivery(cell).deliver(buffer);
 }

@@ -331,6 +331,17 @@ impl<T: Threading> Lane<T> {
         Ok(())
     }
 
+    /// Asks once more for the end of a receive that goes on after an entry, though nobody has it any
+    /// more: the cancel of a multi-receive may be refused while a message is on its way into it.
+    ///
+    /// The caller holds the reader of the receive's queue.
+    #[cold]
+    pub(crate) fn cancel_again(&self, slot: &Slot<T>) {
+        if slot.state.load() & OP == 0 && !self.habits.silent_cancel {
+            let _ = self.cancel(slot);
+        }
+    }
+
     /// Ends a receive that was cancelled, where no entry says so. The caller holds `open`.
     #[cold]
     fn end_cancelled(&self, slot: &Slot<T>, after: &mut Deferred<T>) {

@@ -45,6 +45,7 @@ mod collective;
 mod failed;
 mod inject;
 pub(crate) mod lane;
+pub(crate) mod many;
 #[cfg(all(test, loom))]
 mod models;
 mod options;
@@ -69,6 +70,8 @@ pub use collective::{
     Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
 };
 pub use failed::{Failed, Held, Returned};
+pub(crate) use many::recv_many;
+pub use many::{MultiRecv, MultiRecvMessage, MultiRecvOp, NextMessage};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
 pub use peek::{Claim, ClaimOp, ClaimVerb, Claimed, Peek, PeekOp, PeekVerb, Probe, Unclaimed};
@@ -135,6 +138,8 @@ pub(crate) mod sealed {
         const CLAIMS: bool = false;
         /// Whether it takes a message that was kept: while it waits for room it cannot be given up.
         const TAKES: bool = false;
+        /// Whether there are entries for it before its end (see `op::many`).
+        const MANY: bool = false;
         /// Whether messages come into its memory.
         const FILLS: bool = Self::RECEIVES;
         /// What a registration of its memory must permit.

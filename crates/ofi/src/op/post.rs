@@ -5,10 +5,10 @@ use std::{ffi::c_void, marker::PhantomData, ptr::NonNull};
 use libc::iovec;
 
 use super::{
-    Failed, Memory, Op, Uses, Verb,
+    Failed, Memory, Op, Returned, Uses, Verb, failed,
     lane::{self, Lane},
     prefix,
-    slot::{self, EXTRA, OP, PROVIDER, Part, Slot, Table},
+    slot::{self, EXTRA, MANY, OP, PROVIDER, Part, Slot, Table},
 };
 use crate::{
     Address, Error, ErrorKind, Place, Result,
@@ -117,7 +117,8 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
         slot.destination.store(to.map_or(0, |address| address.entry_word()));
         let extra = if list.count() >= INLINE_SEGMENTS || mapped { EXTRA } else { 0 };
         // Also when it is to be queued: from here on the slot names its address.
-        slot.state.store_fenced(PROVIDER | OP | extra);
+        let many = if V::MANY { MANY } else { 0 };
+        slot.state.store_fenced(PROVIDER | OP | extra | many);
         let status = if T::SHARED && to.is_some_and(|address| !address.is_current()) {
             // Another thread removed it between the first look and the mark (rule A2).
             REMOVED
@@ -137,6 +138,12 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
             }
         };
         if status < 0 {
+            if V::MANY && !is_refused(status) {
+                // SAFETY: the operation's half is ours, and no waker is in it.
+                let buf = unsafe { failed::hold::<V, B, T>(NonNull::from(slot)) };
+                let buf = buf.map_or_else(Returned::Back, Returned::Held);
+                return Err(Failed { error: refused::<V>(status), buf });
+            }
             if !queue || status != -(ofi_sys::FI_EAGAIN as isize) {
                 // SAFETY: it was not posted, so the slot is ours alone.
                 return Err(unsafe { not_posted::<V, B, T>(slot, refused::<V>(status)) });
@@ -151,6 +158,19 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
 
 /// In place of a status: the address was removed before the post.
 const REMOVED: isize = isize::MIN;
+
+/// Whether the provider cannot have begun an operation that it did not take. Others it has given up
+/// after the first messages that were waiting for it, whose entries come.
+fn is_refused(status: isize) -> bool {
+    const AT_ONCE: [i32; 5] = [
+        ofi_sys::FI_EAGAIN,
+        ofi_sys::FI_ENOSYS,
+        ofi_sys::FI_EOPNOTSUPP,
+        ofi_sys::FI_EINVAL,
+        ofi_sys::FI_EOPBADSTATE,
+    ];
+    AT_ONCE.iter().any(|&errno| status == -(errno as isize)) || status == REMOVED
+}
 
 /// Takes the buffer out of a slot that was not posted, and brings the slot home.
 ///

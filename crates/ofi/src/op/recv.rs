@@ -250,7 +250,7 @@ impl Verb for RecvVerb {
 
 /// Only where the flag says so is it no message: some providers report FI_RECV alone, some with
 /// FI_MSG or FI_TAGGED, some both (rule B14).
-fn is_remote_write(outcome: &Outcome) -> bool {
+pub(super) fn is_remote_write(outcome: &Outcome) -> bool {
     outcome.flags & (ofi_sys::FI_RMA | ofi_sys::FI_REMOTE_WRITE) != 0
         && outcome.flags & ofi_sys::FI_RECV == 0
 }

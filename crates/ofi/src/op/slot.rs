@@ -34,9 +34,13 @@ use std::{ffi::c_void, mem::MaybeUninit, ptr::NonNull, sync::Arc, task::Waker};
 
 use libc::iovec;
 
-use super::{Verb, lane::Lane};
+use super::{
+    Verb,
+    lane::Lane,
+    many::{Inbox, MultiRecvVerb, Taken},
+};
 use crate::{
-    Error,
+    Errno, Error,
     buf::INLINE_SEGMENTS,
     cq::Deferred,
     mr::Mapping,
@@ -58,6 +62,8 @@ pub(crate) const QUEUED: u64 = 16;
 pub(crate) const EXTRA: u64 = 32;
 /// The `Op` left a waker and has not taken it back: without `WAKER`, the completer has claimed it.
 pub(crate) const LEFT: u64 = 64;
+/// It has entries before its end: they go to the inbox that its note names.
+pub(crate) const MANY: u64 = 128;
 
 /// A slot. One cache line for the provider, one for the hand-over, the rest for the operation.
 #[repr(C, align(64))]
@@ -373,7 +379,56 @@ impl<T: Threading> Slot<T> {
         if self.state.fetch_and(!WAKER) & WAKER != 0 {
             // SAFETY: the bit said the waker is there, and clearing it made it ours.
             after.push_waker(self.body(Part::Waker, |b| unsafe { (*b).waker.assume_init_read() }));
+            // The field is the Op's again, which may leave another one.
+            self.state.fetch_and(!LEFT);
         }
+    }
+
+    /// What an entry means for its operation, which may have several.
+    ///
+    /// # Safety
+    ///
+    /// As [`complete`](Self::complete).
+    pub(crate) unsafe fn take_in(
+        &self,
+        outcome: &Outcome,
+        place: *const c_void,
+        error: Option<Error>,
+    ) -> Taken {
+        let state = self.state.load();
+        if state & MANY == 0 || state & PROVIDER == 0 || state & DONE != 0 {
+            return Taken::Ended(error);
+        }
+        // SAFETY: the poster wrote it, and it stays until DONE is set, which the caller alone does; the
+        // operation's buffer, which holds the inbox, stays as long.
+        let inbox = self
+            .body(Part::Outcome, |b| unsafe { &*noted::<MultiRecvVerb, T>(b).cast::<Inbox<T>>() });
+        inbox.take_in(outcome, place, error, state & OP != 0)
+    }
+
+    /// Whether there are entries for its operation before its end.
+    #[inline]
+    pub(crate) fn has_many(&self) -> bool {
+        self.state.load() & MANY != 0
+    }
+
+    /// What has come of the operation `V`, or why not.
+    ///
+    /// # Safety
+    ///
+    /// The slot is `DONE` and the caller's, and was launched with a `V`.
+    pub(crate) unsafe fn ended<V: Verb>(&self) -> Result<V::Output, Errno> {
+        // SAFETY: the caller's promise.
+        self.body(Part::Whole, |b| unsafe {
+            if let Some(error) = &(*b).error {
+                return Err(error.errno().unwrap_or(Errno::EOTHER));
+            }
+            let note = noted::<V, T>(b);
+            match V::excess(note, &(*b).outcome) {
+                0 => Ok(V::finish(note, &(*b).outcome)),
+                _ => Err(Errno::ETRUNC),
+            }
+        })
     }
 
     /// Leaves `waker` for the completer.

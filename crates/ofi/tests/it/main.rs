@@ -42,6 +42,7 @@ mod leaks;
 mod local;
 mod messages;
 mod mr;
+mod multi_recv;
 mod multicast;
 mod obedience;
 mod ops;
@@ -86,6 +87,7 @@ fn main() -> std::process::ExitCode {
     profile::register(&mut list);
     provider_ops::register(&mut list);
     mr::register(&mut list);
+    multi_recv::register(&mut list);
     multicast::register(&mut list);
     registration::register(&mut list);
     raw_keys::register(&mut list);

@@ -51,6 +51,7 @@ const NO_COLLECTIVES: &str = "only rxm has collectives";
 
 const FETCHES_CRASH: &str = "fetching atomic operations crash (quirk 26)";
 
+const NO_MANY: &str = "connections of tcp take one message for each receive";
 const NO_SETS: &str = "its completion queues cannot be in wait sets";
 const SETS_FILL: &str = "its wait sets fill (quirk 31)";
 const NO_GROUPS: &str = "sockets has no multicast";
@@ -59,6 +60,7 @@ const NO_COUNTED_REGIONS: &str = "it counts by endpoints alone";
 const NO_DEVICES: &str = "it has no memory of devices";
 
 pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
+    no("multi_recv::over_a_connection", "tcp", ALL, NO_MANY),
     no("peek::claimed_and_received", "sockets::rdm::shared", ALL, CLAIMS_RACE),
     no("peek::claimed_in_any_order", "sockets::rdm::shared", ALL, CLAIMS_RACE),
     no("peek::discarded_by_drop", "sockets::rdm::shared", ALL, CLAIMS_RACE),

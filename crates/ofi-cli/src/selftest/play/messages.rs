@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use ofi::{
-    Address, AtomicFetch, AtomicOp, CompletionQueue, Connectionless, Datatype, Endpoint, Msg, Op,
-    ReadOp, RecvOp, RecvVerb, RemoteSlice, SendOp, WriteOp,
+    Address, AtomicFetch, AtomicOp, CompletionQueue, Connectionless, Datatype, Endpoint, Msg,
+    MultiRecv, MultiRecvOp, Op, ReadOp, RecvOp, RecvVerb, RemoteSlice, SendOp, WriteOp,
 };
 
 use super::{Cast, Check, unsupported};
@@ -14,9 +14,19 @@ use super::{Cast, Check, unsupported};
 const EAGER: usize = 1024;
 const LARGE: usize = 1 << 20;
 
+/// How many messages come into one buffer, and room for them and what providers keep free.
+const MANY: u64 = 40;
+const MANY_ROOM: usize = 1 << 17;
+
+/// The length of one of many.
+fn many_size(number: u64) -> usize {
+    number as usize * 29 % EAGER
+}
+
 /// A way to a peer.
 pub(super) trait Way {
     fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>>;
+    fn receive_many(&self, buffer: Vec<u8>) -> MultiRecvOp<'_, Vec<u8>>;
     fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>>;
     fn limits(&self) -> (usize, usize);
     fn write(&self, buffer: Vec<u8>, to: RemoteSlice) -> WriteOp<'_, Vec<u8>>;
@@ -36,6 +46,10 @@ pub(super) struct To<K: Connectionless>(pub(super) Endpoint<K>, pub(super) Addre
 impl<K: Connectionless> Way for To<K> {
     fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>> {
         self.0.recv(buffer)
+    }
+
+    fn receive_many(&self, buffer: Vec<u8>) -> MultiRecvOp<'_, Vec<u8>> {
+        self.0.recv_many(buffer)
     }
 
     fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>> {
@@ -63,6 +77,10 @@ impl<K: Connectionless> Way for To<K> {
 impl Way for Endpoint<Msg> {
     fn receive(&self, buffer: Vec<u8>) -> RecvOp<'_, Vec<u8>> {
         self.recv(buffer)
+    }
+
+    fn receive_many(&self, buffer: Vec<u8>) -> MultiRecvOp<'_, Vec<u8>> {
+        self.recv_many(buffer)
     }
 
     fn send(&self, buffer: Vec<u8>) -> SendOp<'_, Vec<u8>> {
@@ -156,6 +174,67 @@ impl Cast<'_> {
             (None, None) => unreachable!("the peer is here or there"),
         }
     }
+}
+
+impl Cast<'_> {
+    /// Many messages into one buffer, there and back: with `other`, the peer, if it is in this process.
+    pub(super) fn many<W: Way>(
+        &mut self,
+        queue: &CompletionQueue,
+        mine: &W,
+        other: Option<&W>,
+    ) -> anyhow::Result<()> {
+        let patience = self.patience;
+        let post = |at: &W| {
+            let posted = at.receive_many(vec![0; MANY_ROOM]).post();
+            posted.map_err(ofi::Error::from).context("post a receive for many messages")
+        };
+        let send = |way: &W, from_first: bool| -> anyhow::Result<()> {
+            for number in 0..MANY {
+                let message = pattern(many_size(number), from_first, Some(number));
+                way.send(message).wait(patience).map_err(ofi::Error::from).context("send")?;
+            }
+            Ok(())
+        };
+        match (other, &mut self.channel) {
+            (Some(other), _) => {
+                for (from, to, from_first) in [(mine, other, true), (other, mine, false)] {
+                    let posted = post(to)?;
+                    send(from, from_first)?;
+                    verify_many(posted, from_first, patience)?;
+                }
+                Ok(())
+            }
+            (None, Some(channel)) => {
+                let posted = post(mine)?;
+                channel.meet()?;
+                if self.first {
+                    send(mine, true)?;
+                    verify_many(posted, false, patience)?;
+                } else {
+                    verify_many(posted, true, patience)?;
+                    send(mine, false)?;
+                }
+                channel.meet_driving(|| Ok(queue.progress().map(drop)?))
+            }
+            (None, None) => unreachable!("the peer is here or there"),
+        }
+    }
+}
+
+/// Waits for all of many messages, and looks at every byte.
+fn verify_many(
+    mut posted: MultiRecv<Vec<u8>>,
+    from_first: bool,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    for number in 0..MANY {
+        let message = posted.wait(patience).context("waiting for one of many messages")?;
+        let message = message.context("the buffer was given back before it was full")?;
+        let expected = pattern(many_size(number), from_first, Some(number));
+        ensure!(*message == expected, "message {number} of many is not what was sent");
+    }
+    Ok(())
 }
 
 /// One message that the provider copies: again while there is no room, as when a connection is made

@@ -14,7 +14,7 @@ use std::{
 use loom::sync::Mutex;
 
 use super::super::{Memory, Outcome, Uses, Verb};
-use crate::{buf::Segments, wait::bell};
+use crate::{Buf, BufMut, buf::Segments, wait::bell};
 
 const EAGAIN: isize = -(ofi_sys::FI_EAGAIN as isize);
 
@@ -26,6 +26,7 @@ pub(super) struct Device {
     cq: Of<ofi_sys::fid_cq>,
     fabric: Of<ofi_sys::fid_fabric>,
     ep_ops: ofi_sys::fi_ops_ep,
+    msg_ops: ofi_sys::fi_ops_msg,
     cq_ops: ofi_sys::fi_ops_cq,
     fabric_ops: ofi_sys::fi_ops_fabric,
     pub(super) fd: RawFd,
@@ -46,8 +47,8 @@ struct State {
     broken: bool,
     /// Receives that nothing has arrived for.
     pending: Vec<Post>,
-    /// The queue.
-    entries: VecDeque<usize>,
+    /// The queue: contexts and flags.
+    entries: VecDeque<(usize, u64)>,
     /// The numbers of what was posted, and of what a cancel met.
     posted: Vec<u64>,
     cancelled: Vec<u64>,
@@ -78,6 +79,7 @@ impl Device {
                 cq: std::mem::zeroed(),
                 fabric: std::mem::zeroed(),
                 ep_ops: std::mem::zeroed(),
+                msg_ops: std::mem::zeroed(),
                 cq_ops: std::mem::zeroed(),
                 fabric_ops: std::mem::zeroed(),
                 fd: bell::open(),
@@ -85,12 +87,14 @@ impl Device {
             })
         };
         device.ep_ops.cancel = Some(cancel);
+        device.msg_ops.recvmsg = Some(recvmsg);
         device.cq_ops.read = Some(read);
         device.fabric_ops.trywait = Some(trywait);
         let this = &raw mut *device;
         // SAFETY: the box, whose place does not change.
         unsafe {
             (*this).ep.object.ops = &raw mut (*this).ep_ops;
+            (*this).ep.object.msg = &raw mut (*this).msg_ops;
             (*this).cq.object.ops = &raw mut (*this).cq_ops;
             (*this).fabric.object.ops = &raw mut (*this).fabric_ops;
             (*this).ep.device = this;
@@ -122,6 +126,20 @@ impl Device {
         }
     }
 
+    /// A message without bytes arrives for the oldest receive, which goes on unless it is the `last`.
+    pub(super) fn message(&self, last: bool) {
+        let mut state = self.state.lock().unwrap();
+        let Some(post) = state.pending.first() else { return };
+        post.touch();
+        let released = if last { ofi_sys::FI_MULTI_RECV } else { 0 };
+        let entry = (post.context, ofi_sys::FI_RECV | released);
+        if last {
+            state.pending.remove(0);
+        }
+        state.entries.push_back(entry);
+        bell::set(self.fd, true);
+    }
+
     /// Room for `posts` more, without any event.
     pub(super) fn make_room(&self, posts: usize) {
         self.state.lock().unwrap().room += posts;
@@ -149,7 +167,8 @@ impl Device {
     }
 
     fn complete(&self, state: &mut State, context: usize) {
-        state.entries.push_back(context);
+        // Of a receive that has several entries it is the last; otherwise nobody looks.
+        state.entries.push_back((context, ofi_sys::FI_MULTI_RECV));
         bell::set(self.fd, true);
     }
 
@@ -195,6 +214,19 @@ unsafe extern "C" fn cancel(fid: ofi_sys::fid_t, context: *mut c_void) -> isize 
     0
 }
 
+unsafe extern "C" fn recvmsg(
+    ep: *mut ofi_sys::fid_ep,
+    message: *const ofi_sys::fi_msg,
+    _: u64,
+) -> isize {
+    // SAFETY: the lane's endpoint, and a message with one piece, which is a token's.
+    let (device, message, drops) = unsafe {
+        let drops = (*(*message).msg_iov).iov_base.cast_const().cast();
+        (device_of(ep), &*message, drops)
+    };
+    device.post(Post { context: message.context as usize, number: 0, drops }, true)
+}
+
 unsafe extern "C" fn read(cq: *mut ofi_sys::fid_cq, buffer: *mut c_void, count: usize) -> isize {
     // SAFETY: the model's queue.
     let device = unsafe { device_of(cq) };
@@ -203,9 +235,8 @@ unsafe extern "C" fn read(cq: *mut ofi_sys::fid_cq, buffer: *mut c_void, count: 
     if taken == 0 {
         return EAGAIN;
     }
-    for (i, context) in state.entries.drain(..taken).enumerate() {
-        let entry =
-            ofi_sys::fi_cq_msg_entry { op_context: context as *mut c_void, flags: 0, len: 0 };
+    for (i, (context, flags)) in state.entries.drain(..taken).enumerate() {
+        let entry = ofi_sys::fi_cq_msg_entry { op_context: context as *mut c_void, flags, len: 0 };
         // SAFETY: the caller has room for `count` entries of the queue's format.
         unsafe { buffer.cast::<ofi_sys::fi_cq_msg_entry>().add(i).write(entry) };
     }
@@ -272,6 +303,20 @@ pub(super) struct Token(pub(super) Arc<AtomicUsize>);
 impl Drop for Token {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: the count is shared, and only counted in.
+unsafe impl Buf for Token {
+    fn segments(&self, list: &mut Segments) {
+        list.push(Arc::as_ptr(&self.0).cast_mut().cast(), 1);
+    }
+}
+
+// SAFETY: as above; the device writes nothing.
+unsafe impl BufMut for Token {
+    fn segments_mut(&mut self, list: &mut Segments) {
+        self.segments(list);
     }
 }
 

@@ -32,6 +32,7 @@ mod close;
 mod device;
 mod finish;
 mod lists;
+mod many;
 
 use device::{Device, In, Out, Token};
 
