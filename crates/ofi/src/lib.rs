@@ -159,7 +159,7 @@ pub use attr::{
 pub use av::{Address, AddressVector, AddressVectorBuilder, AuthKey, FabricAddress};
 pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
-pub use counter::Counter;
+pub use counter::{Counter, CounterWork, Threshold};
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
 pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
@@ -191,7 +191,7 @@ pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Claim, ClaimOp, ClaimVerb,
     Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Op, Operation, Peek, PeekOp,
     PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned,
-    SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, WriteOp, WriteVerb, Written,
+    SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, When, Work, WorkError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

@@ -56,6 +56,7 @@ impl<T: Threading> Core<T> {
         let closed = Error::closed("endpoint");
         let mut after = Deferred::new();
         self.lane().fail_backlog(&closed, &mut after);
+        self.lane().works.cancel_all(self.lane(), &mut after);
         after.run();
 
         let left = self.drain(queues, timeout);
@@ -72,7 +73,8 @@ impl<T: Threading> Core<T> {
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
                 || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
-        if left > 0 && crashes() {
+        // What may yet be started would find the endpoint gone.
+        if left > 0 && (self.lane().works.are_queued() || crashes()) {
             return Err(self.leak(left));
         }
         if !self.leave_groups() {
@@ -106,7 +108,13 @@ impl<T: Threading> Core<T> {
         }
         let sources: Vec<&dyn Source> = queues.iter().map(|queue| *queue as &dyn Source).collect();
         let deadline = Instant::now().checked_add(timeout);
-        wait::park_until(&sources, &mut |_| lane.in_flight() == 0, deadline);
+        let mut ended = |_| {
+            let mut after = Deferred::new();
+            lane.works.sweep(lane, &mut after);
+            after.run();
+            lane.in_flight() == 0
+        };
+        wait::park_until(&sources, &mut ended, deadline);
         lane.in_flight()
     }
 

@@ -39,6 +39,7 @@ use crate::{
 };
 
 mod atomic;
+pub(crate) mod deferred;
 mod failed;
 mod inject;
 pub(crate) mod lane;
@@ -58,6 +59,7 @@ pub use atomic::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, CompareVerb, FetchVerb,
 };
 pub(crate) use atomic::{Form, Validity};
+pub use deferred::{When, Work, WorkError};
 pub use failed::{Failed, Held, Returned};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
@@ -308,6 +310,11 @@ impl<V: Verb, B, T: Threading> Op<V, B, T> {
 
     fn queue(&self) -> &Arc<crate::cq::CqCore<T>> {
         self.lane().queue(V::RECEIVES)
+    }
+
+    /// Whether its half was given away: the slot must not be looked at.
+    fn is_spent(&self) -> bool {
+        self.slot == NonNull::dangling()
     }
 }
 
@@ -589,7 +596,7 @@ impl<V: Verb, B, T: Threading> Op<V, B, T> {
 
 impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
     fn drop(&mut self) {
-        if self.slot == NonNull::dangling() {
+        if self.is_spent() {
             return;
         }
         // SAFETY: our half keeps the slot and its lane in memory.

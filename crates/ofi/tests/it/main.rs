@@ -31,6 +31,7 @@ mod cm;
 mod contexts;
 mod counters;
 mod defects;
+mod deferred;
 mod domain;
 mod early_free;
 mod fork;
@@ -88,6 +89,7 @@ fn main() -> std::process::ExitCode {
     atomics::register(&mut list);
     contexts::register(&mut list);
     counters::register(&mut list);
+    deferred::register(&mut list);
     domain::register(&mut list);
     av_extra::register(&mut list);
     av_ids::register(&mut list);
