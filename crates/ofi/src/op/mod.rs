@@ -323,7 +323,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     #[must_use]
     #[inline]
     pub fn is_done(&self) -> bool {
-        self.slot().state.load() & DONE != 0
+        self.is_spent() || self.slot().state.load() & DONE != 0
     }
 
     /// Asks the provider to end the operation early. Not a way to the buffer: the operation then
@@ -335,7 +335,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     /// that waits for room is not the provider's yet: drop it instead.
     #[doc(alias = "fi_cancel")]
     pub fn cancel(&self) -> Result<()> {
-        if self.slot().state.load() & (DONE | QUEUED) != 0 {
+        if self.is_spent() || self.slot().state.load() & (DONE | QUEUED) != 0 {
             return Ok(());
         }
         self.lane().cancel(self.slot())
@@ -347,8 +347,13 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     ///
     /// [`WaitError::Expired`] gives the operation back when `timeout` has passed: nothing is lost,
     /// wait again, or [`abandon`](Self::abandon) it.
+    ///
+    /// # Panics
+    ///
+    /// Where it has resolved as a future.
     #[inline(always)]
     pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        assert!(!self.is_spent(), "waited for after it had resolved");
         match self.reap() {
             Ok(done) => Ok(done),
             Err(op) => op.wait_timeout(timeout),
@@ -402,7 +407,12 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
 
     /// Gives the operation up, keeping a claim on its buffer: receives are cancelled, and the
     /// [`Held`] yields the buffer once the provider is done with it.
+    ///
+    /// # Panics
+    ///
+    /// Where it has resolved as a future.
     pub fn abandon(self) -> Returned<B> {
+        assert!(!self.is_spent(), "given up after it had resolved");
         self.deregister();
         if self.unqueue() || self.is_done() {
             return Returned::Back(self.take());

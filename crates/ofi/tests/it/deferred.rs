@@ -12,7 +12,10 @@ use crate::harness::{
     LIMIT, List, Mode, Pair, Rig, Stop, Target, Tracked, Verdict, cases, pattern, progress_until,
 };
 
+mod work_quirks;
+
 pub fn register(list: &mut List) {
+    work_quirks::register(list);
     cases!(list, rdm:
         started_at_the_threshold
         every_kind_of_work
@@ -478,7 +481,7 @@ fn awaited_work<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
 /// More than there is room for, all at once: what does not fit at first goes later (quirk 63).
 // quirk: 63
 fn many_at_once<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
-    const MANY: usize = 600;
+    const MANY: usize = 10_000;
     let p = pair::<K, T>(t)?;
     let region = exposed(&p.rig, vec![0; MANY * 8])?;
     let counter = p.rig.domain.counter()?;

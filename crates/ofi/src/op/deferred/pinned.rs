@@ -1,6 +1,6 @@
 //! What a work structure points to: the operation's structure, and its lists.
 
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, fmt, ptr};
 
 use libc::iovec;
 use ofi_sys::*;
@@ -106,6 +106,12 @@ impl Pinned {
             context: ptr::null_mut(),
             data: 0,
         }
+    }
+}
+
+impl fmt::Debug for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pinned").field("pieces", &self.pieces.len()).finish_non_exhaustive()
     }
 }
 
