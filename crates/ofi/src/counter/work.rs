@@ -302,9 +302,12 @@ pub(crate) fn check_threshold<T: Threading>(
             .hint("ask for the capability in the hints"));
     }
     if !quirks::defers(provider) {
-        return Err(Error::unsupported(NAME, Needs::Property("deferred work that is known to be safe"))
-            .detail(format!("nobody has measured what {provider} does with its memory"))
-            .hint("wait for the counter, and post the operation then"));
+        return Err(Error::unsupported(
+            NAME,
+            Needs::Property("deferred work that is known to be safe"),
+        )
+        .detail(format!("nobody has measured what {provider} does with its memory"))
+        .hint("wait for the counter, and post the operation then"));
     }
     if quirk(provider, Defect::ThresholdWraps).is_some() && threshold > i32::MAX as u64 {
         return Err(Error::new(ErrorKind::TooLarge { limit: i32::MAX as usize }, NAME)

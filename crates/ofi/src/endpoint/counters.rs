@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     BindFlags, Caps, Counter, Error, Info, Result,
-    counter::{
-        self, CounterCore, Role,
-        work::take_role,
-    },
+    counter::{self, CounterCore, Role, work::take_role},
     domain::DomainCore,
     error::Needs,
     threading::Threading,

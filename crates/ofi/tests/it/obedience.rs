@@ -34,11 +34,12 @@ const SERVED: [&str; 8] = [
 ];
 
 /// Modules whose cases run again.
-const AGAIN: [&str; 12] = [
+const AGAIN: [&str; 13] = [
     "addresses::",
     "atomics::",
     "backpressure::",
     "counters::",
+    "deferred::",
     "local::",
     "messages::",
     "mr::",

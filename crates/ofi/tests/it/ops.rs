@@ -46,9 +46,9 @@ fn cancels(t: &Target) -> bool {
 /// What has resolved as a future is done; there is nothing left to wait for, to cancel or to give up.
 fn a_spent_future<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let p = Pair::<K, T>::open(t, Caps::MSG)?;
-    let panics = |f: &mut dyn FnMut()| {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()
-    };
+    p.warm()?;
+    let panics =
+        |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
     for wait in [true, false] {
         let mut receive = p.b.recv(vec![0; 8]).post()?;
         let mut send = p.a.send(vec![1; 8], p.to_b).post()?;

@@ -324,4 +324,9 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("work_quirks::quirk_65_starts_lost", "shm", ALL, NO_WORK),
     no("work_quirks::quirk_65_starts_lost", "sm2", SINCE_2, NO_WORK),
     no("work_quirks::quirk_65_starts_lost", "tcp::rdm", SINCE_2, NO_WORK),
+    no("deferred::cancelled_work", "tcp;ofi_rxm", ALL, NO_WORK),
+    no("deferred::cancelled_work", "udp;ofi_rxd", ALL, NO_WORK),
+    no("deferred::cancelled_work", "shm", ALL, NO_WORK),
+    no("deferred::cancelled_work", "sm2", SINCE_2, NO_WORK),
+    no("deferred::cancelled_work", "tcp::rdm", SINCE_2, NO_WORK),
 ];

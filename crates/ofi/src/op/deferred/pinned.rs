@@ -137,8 +137,7 @@ impl Defers for SendVerb {
         let (addr, data) = (self.to, self.data.value);
         if self.tagged.is_yes() {
             let (tag, ignore) = (self.tag, 0);
-            let msg =
-                fi_msg_tagged { msg_iov, desc, iov_count, addr, tag, ignore, context, data };
+            let msg = fi_msg_tagged { msg_iov, desc, iov_count, addr, tag, ignore, context, data };
             pinned.order.tagged = fi_op_tagged { ep, msg, flags };
             (FI_OP_TSEND, fi_deferred_work_op { tagged: (&raw mut pinned.order).cast() })
         } else {

@@ -232,9 +232,7 @@ fn quirk_65_starts_lost<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let work = p.a.send(vec![1; 8], to_c).when(go.at(1)).then(&done).queue()?;
     c.close(LIMIT)?;
     // Until its end was seen.
-    progress_until(&p.rig.cq, "a failure", || {
-        p.a.send(vec![1; 8], to_c).post().is_err()
-    });
+    progress_until(&p.rig.cq, "a failure", || p.a.send(vec![1; 8], to_c).post().is_err());
     go.add(1)?;
     // What was started before is behind.
     p.warm()?;
