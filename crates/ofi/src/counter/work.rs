@@ -273,6 +273,7 @@ impl<T: Threading> Own<T> {
             return false;
         }
         // What it sets off is done under the lock that this takes (see the module).
+        // SAFETY: the counter is open.
         self.relay.is_none() || unsafe { ofi_sys::fi_cntr_add(self.fid.as_ptr(), 0) } == 0
     }
 }

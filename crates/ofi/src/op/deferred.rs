@@ -9,7 +9,8 @@
 //! entries of the queue, which name the block ([`unwrap`]).
 //!
 //! Receives are not deferred: on the only provider that can be tried, they can stop it for good
-//! (quirk 62).
+//! (quirk 62). Nor is there `FI_TRIGGER` with `fi_triggered_context` on an ordinary post: deferred work
+//! does the same, can be cancelled, and may count its end wherever it is wanted.
 //!
 //! # Safety
 //!
@@ -69,7 +70,8 @@ pub struct When<'ep, V: Verb, B, T: Threading = Shared> {
 
 /// An operation that waits for its counter, or has been started. Resolves as an [`Op`] does.
 ///
-/// Where a failure of what it waits for means that its counter will never be reached, nobody notices
+/// Its end makes no descriptor readable: who sleeps on that of its completion queue looks again after a
+/// while, as [`wait`](Self::wait) and [`block_on`](crate::block_on) do. Where a failure of what it waits for means that its counter will never be reached, nobody notices
 /// but the caller, who cancels it then, or changes the counter.
 ///
 /// # Cancel safety

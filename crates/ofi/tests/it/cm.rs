@@ -19,9 +19,11 @@ use crate::harness::{
 
 mod control;
 mod defects;
+mod names;
 
 use control::the_socket_of_a_connection;
 use defects::{descriptor_closed_twice, listener_dangles};
+use names::{listening_at_a_chosen_port, names_of_another_family};
 
 pub fn register(list: &mut List) {
     cases!(list, msg:
@@ -31,6 +33,7 @@ pub fn register(list: &mut List) {
         no_stale_events waits hundred_connections futures misuse close_in_use two_processes peer_killed
     );
     cases!(list, msg: descriptor_closed_twice the_socket_of_a_connection);
+    cases!(list, msg: listening_at_a_chosen_port names_of_another_family);
     let shared: [(&str, fn(&Target) -> Verdict); 2] =
         [("woken_by_another_thread", woken_by_another_thread), ("signalled", signalled)];
     for (name, body) in shared {

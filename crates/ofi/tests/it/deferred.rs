@@ -12,10 +12,12 @@ use crate::harness::{
     LIMIT, List, Mode, Pair, Rig, Stop, Target, Tracked, Verdict, cases, pattern, progress_until,
 };
 
+mod meeting;
 mod work_quirks;
 
 pub fn register(list: &mut List) {
     work_quirks::register(list);
+    meeting::register(list);
     cases!(list, rdm:
         started_at_the_threshold
         every_kind_of_work

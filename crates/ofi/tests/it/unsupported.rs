@@ -329,4 +329,10 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("deferred::cancelled_work", "shm", ALL, NO_WORK),
     no("deferred::cancelled_work", "sm2", SINCE_2, NO_WORK),
     no("deferred::cancelled_work", "tcp::rdm", SINCE_2, NO_WORK),
+    no("meeting::work_of_several_threads", "tcp;ofi_rxm", ALL, NO_WORK),
+    no("meeting::work_of_several_threads", "udp;ofi_rxd", ALL, NO_WORK),
+    no("meeting::work_of_several_threads", "shm", ALL, NO_WORK),
+    no("meeting::work_of_several_threads", "sm2", SINCE_2, NO_WORK),
+    no("meeting::work_of_several_threads", "tcp::rdm", SINCE_2, NO_WORK),
+    no("meeting::work_of_a_connection", "tcp", ALL, NO_WORK),
 ];
