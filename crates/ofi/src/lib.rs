@@ -189,10 +189,10 @@ pub use not_wrapped::{NOT_WRAPPED, NotWrapped};
 pub use object::{CloseError, Leaked, leaked};
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Claim, ClaimOp, ClaimVerb,
-    Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Op, Operation, Peek, PeekOp,
-    PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned,
-    SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, When, Work, WorkError, WriteOp,
-    WriteVerb, Written,
+    Claimed, CompareVerb, CompletionLevel, Failed, FetchVerb, Held, Notify, NotifyFailed, Op,
+    Operation, Peek, PeekOp, PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp,
+    RecvVerb, Returned, SendOp, SendVerb, Sent, Submit, Unclaimed, WaitError, When, Work,
+    WorkError, WriteOp, WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

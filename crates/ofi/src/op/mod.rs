@@ -45,6 +45,7 @@ mod inject;
 pub(crate) mod lane;
 #[cfg(all(test, loom))]
 mod models;
+mod notify;
 mod options;
 pub(crate) mod overflow;
 pub(crate) mod peek;
@@ -61,6 +62,7 @@ pub use atomic::{
 pub(crate) use atomic::{Form, Validity};
 pub use deferred::{When, Work, WorkError};
 pub use failed::{Failed, Held, Returned};
+pub use notify::{Notify, NotifyFailed};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
 pub use peek::{Claim, ClaimOp, ClaimVerb, Claimed, Peek, PeekOp, PeekVerb, Probe, Unclaimed};

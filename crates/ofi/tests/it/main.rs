@@ -41,6 +41,7 @@ mod local;
 mod messages;
 mod mr;
 mod multicast;
+mod notify;
 mod obedience;
 mod ops;
 mod options;
@@ -86,6 +87,7 @@ fn main() -> std::process::ExitCode {
     registration::register(&mut list);
     raw_keys::register(&mut list);
     rma::register(&mut list);
+    notify::register(&mut list);
     atomics::register(&mut list);
     contexts::register(&mut list);
     counters::register(&mut list);

@@ -34,7 +34,7 @@ const SERVED: [&str; 8] = [
 ];
 
 /// Modules whose cases run again.
-const AGAIN: [&str; 13] = [
+const AGAIN: [&str; 14] = [
     "addresses::",
     "atomics::",
     "backpressure::",
@@ -43,6 +43,7 @@ const AGAIN: [&str; 13] = [
     "local::",
     "messages::",
     "mr::",
+    "notify::",
     "ops::",
     "reentrancy::",
     "rma::",

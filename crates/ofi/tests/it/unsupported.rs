@@ -234,6 +234,7 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("registration::devices_that_are_not_there", "tcp::rdm", SINCE_2, NO_DEVICES),
     no("registration::devices_that_are_not_there", "sm2", SINCE_2, NO_RMA),
     no("registration::a_region_with_a_counter", "tcp::rdm", SINCE_2, NO_COUNTED_REGIONS),
+    no("notify::*", "sm2", SINCE_2, NO_RMA),
     no("deferred::started_at_the_threshold", "tcp;ofi_rxm", ALL, NO_WORK),
     no("deferred::started_at_the_threshold", "udp;ofi_rxd", ALL, NO_WORK),
     no("deferred::started_at_the_threshold", "shm", ALL, NO_WORK),
