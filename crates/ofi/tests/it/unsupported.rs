@@ -336,4 +336,9 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("meeting::work_of_several_threads", "sm2", SINCE_2, NO_WORK),
     no("meeting::work_of_several_threads", "tcp::rdm", SINCE_2, NO_WORK),
     no("meeting::work_of_a_connection", "tcp", ALL, NO_WORK),
+    no("meeting::driven_by_its_callers", "tcp;ofi_rxm", ALL, NO_WORK),
+    no("meeting::driven_by_its_callers", "udp;ofi_rxd", ALL, NO_WORK),
+    no("meeting::driven_by_its_callers", "shm", ALL, NO_WORK),
+    no("meeting::driven_by_its_callers", "sm2", SINCE_2, NO_WORK),
+    no("meeting::driven_by_its_callers", "tcp::rdm", SINCE_2, NO_WORK),
 ];
