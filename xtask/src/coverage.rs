@@ -105,10 +105,16 @@ fn functions(text: &str) -> Vec<String> {
     names.collect()
 }
 
-/// Options are members of an enumeration: at most a value follows.
+/// Options are members of an enumeration: at most a value follows. So is what deferred work is made of,
+/// which has no functions.
 fn options(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    words.filter(|word| is_name(word, "FI_OPT_")).map(str::to_owned).collect()
+    let wanted = |word: &&str| {
+        ["FI_OPT_", "FI_OP_", "FI_TRIGGER_"].iter().any(|prefix| is_name(word, prefix))
+            || is_name(word, "FI_") && word.ends_with("_WORK")
+    };
+    let words = words.filter(|word| !word.ends_with("_H"));
+    words.filter(wanted).map(str::to_owned).collect()
 }
 
 fn is_name(word: &str, prefix: &str) -> bool {
@@ -154,6 +160,8 @@ fn read_list(names: &mut BTreeMap<String, Known>) -> Result<Vec<String>, String>
         let reason = constants.get(reason).copied().unwrap_or(reason.trim_matches('"')).to_owned();
         match names.get_mut(name) {
             Some(known) => known.entry = Some((reason, planned.is_some())),
+            // Of a release that is to come.
+            None if planned.is_some() => {}
             None => unknown.push(name.to_owned()),
         }
     }

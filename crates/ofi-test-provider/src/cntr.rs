@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use ofi_sys::*;
 
 use crate::{
+    deferred,
     domain::{basics, no_bind, no_control},
     world::{World, begin, broken, give, object, table, world},
 };
@@ -62,8 +63,21 @@ unsafe extern "C" fn close(fid: *mut fid) -> c_int {
     if world.eps.values().any(|ep| ep.cntrs.iter().any(|(at, _)| *at == fid as usize)) {
         broken("L1", "a counter is closed before its endpoints");
     }
+    world.end_work(fid as usize);
     world.cntrs.remove(&(fid as usize));
     0
+}
+
+impl Cntr {
+    /// Whether work that waits for this count is due.
+    pub(crate) fn reached(&self, threshold: u64) -> bool {
+        self.value + self.errors >= threshold
+    }
+
+    /// Sets the count, or adds to it.
+    pub(crate) fn change(&mut self, set: bool, value: u64) {
+        self.value = if set { value } else { self.value + value };
+    }
 }
 
 impl World {
@@ -84,6 +98,7 @@ impl World {
 
 /// Moves what can move, and looks.
 fn look(cntr: *mut fid_cntr) -> (u64, u64) {
+    deferred::fire();
     let mut world = world();
     let domain = object!(world.cntrs, cntr).domain;
     world.progress(domain);
@@ -92,8 +107,11 @@ fn look(cntr: *mut fid_cntr) -> (u64, u64) {
 }
 
 fn change(cntr: *mut fid_cntr, change: impl FnOnce(&mut Cntr)) -> c_int {
-    let mut world = world();
-    change(object!(world.cntrs, cntr));
+    {
+        let mut world = world();
+        change(object!(world.cntrs, cntr));
+    }
+    deferred::fire();
     0
 }
 

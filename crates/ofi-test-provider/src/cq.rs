@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use ofi_sys::*;
 
 use crate::{
+    deferred,
     domain::{basics, no_bind, no_control},
     op::Outcome,
     world::{absent, begin, broken, give, object, table, world},
@@ -95,6 +96,7 @@ unsafe extern "C" fn readfrom(
     count: usize,
     sources: *mut fi_addr_t,
 ) -> isize {
+    deferred::fire();
     let mut world = world();
     let world = &mut *world;
     let domain = object!(world.cqs, cq).domain;

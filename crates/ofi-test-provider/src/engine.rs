@@ -7,7 +7,7 @@ use crate::{
     cq::Entry,
     memory::{gather, scatter, total},
     op::{Act, Fate, Op, Outcome},
-    world::{World, broken},
+    world::{World, broken, object},
 };
 
 /// A message that has arrived.
@@ -269,6 +269,12 @@ impl World {
         let (at, silent, context) = (op.ep, op.silent, op.context);
         let (class, flags, receives) = (op.class(), op.flags, op.receives());
         let len = if receives { outcome.len } else { total(&op.pieces) };
+        if let Some(work) = op.work.as_ref().filter(|_| outcome.err == 0) {
+            // That is all that is heard of it.
+            let completion = work.completion;
+            self.end(number);
+            return object!(self.cntrs, completion).change(false, 1);
+        }
         self.count(at, class, len, outcome.err == 0);
         let ep = &self.eps[&at];
         let bound = if receives { ep.receive } else { ep.transmit };

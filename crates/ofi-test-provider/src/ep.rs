@@ -153,6 +153,7 @@ unsafe extern "C" fn close(fid: *mut fid) -> c_int {
     if world.mrs.values().any(|mr| mr.ep == Some(at)) {
         broken("L3", "an endpoint is closed before the regions bound to it");
     }
+    world.check_no_work(at);
     world.end_all(at);
     world.eps.remove(&at);
     0

@@ -21,6 +21,7 @@ const SUPPORTED: u64 = TRANSFERS
     | FI_SOURCE
     | FI_DIRECTED_RECV
     | FI_LOCAL_COMM
+    | FI_TRIGGER
     | FI_COLLECTIVE
     | MANY;
 
@@ -118,7 +119,8 @@ fn zeroed<T>() -> *mut T {
 /// The attributes of the hints are null or valid.
 unsafe fn entry(hints: Option<&fi_info>, demand: &Demand) -> *mut fi_info {
     let caps = hints.map_or(0, |hints| hints.caps);
-    let caps = if caps == 0 { SUPPORTED & !(FI_COLLECTIVE | MANY) } else { caps | FI_LOCAL_COMM };
+    let asked = FI_COLLECTIVE | FI_TRIGGER | MANY;
+    let caps = if caps == 0 { SUPPORTED & !asked } else { caps | FI_LOCAL_COMM };
     // SAFETY: the caller's promise.
     let wanted = hints.and_then(|hints| unsafe { hints.domain_attr.as_ref() });
     let info: *mut fi_info = zeroed();

@@ -46,6 +46,7 @@ mod cntr;
 mod collective;
 mod config;
 mod cq;
+mod deferred;
 mod domain;
 mod engine;
 mod ep;

@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use ofi_sys::*;
 
 use crate::{
+    deferred,
     domain::basics,
     info::RAW_KEY,
     memory::{Piece, pieces, total},
@@ -231,6 +232,12 @@ pub(crate) unsafe extern "C" fn control_domain(
     command: c_int,
     arg: *mut c_void,
 ) -> c_int {
+    match command {
+        // SAFETY: with this command it is such a structure.
+        FI_QUEUE_WORK => return unsafe { deferred::queue(fid, arg) },
+        FI_CANCEL_WORK => return deferred::cancel(fid, arg),
+        _ => {}
+    }
     let mut world = world();
     let number = world.number();
     let domain = object!(world.domains, fid);

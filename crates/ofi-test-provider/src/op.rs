@@ -9,6 +9,7 @@ use ofi_sys::*;
 
 use crate::{
     config::Demand,
+    deferred::Work,
     memory::{Piece, gather, pieces, scatter, sum},
     world::broken,
 };
@@ -97,6 +98,8 @@ pub(crate) struct Op {
     pub(crate) sum: u64,
     pub(crate) fate: Fate,
     pub(crate) done: Option<Outcome>,
+    /// The work that it is of, if it was deferred.
+    pub(crate) work: Option<Work>,
     /// What it brings, copied to its memory at the last moment.
     pub(crate) got: Vec<u8>,
 }
@@ -191,6 +194,7 @@ impl Op {
                 broken("B7", format_args!("the context of {self} was written to"));
             }
         }
+        self.work.iter().for_each(Work::check);
         for (list, copy) in &self.lists {
             // SAFETY: the lists stay until the entry (rule B9).
             if unsafe { pieces(list.iov, list.desc, list.count) } != *copy {

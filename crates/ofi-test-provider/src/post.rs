@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use ofi_sys::*;
 
 use crate::{
+    deferred,
     info::{CONTEXTS, INJECT, IOV_LIMIT, MAX_MESSAGE, RMA_IOV_LIMIT},
     memory::{Piece, gather, pieces, scatter, sum, total},
     op::{Act, Fate, List, Op},
@@ -123,6 +124,7 @@ impl World {
             sum: 0,
             fate: Fate::Usual,
             done: None,
+            work: None,
             got: Vec::new(),
         };
         if demand.demands(FI_CONTEXT | FI_CONTEXT2) && !inject {
@@ -155,8 +157,9 @@ impl World {
                 op.own = copied.then_some(bytes);
             }
         }
-        if demand.demands(FI_ASYNC_IOV) {
-            // SAFETY: as long as they say, now and until the entry (rule B9).
+        op.work = deferred::starting();
+        if demand.demands(FI_ASYNC_IOV) || op.work.is_some() {
+            // SAFETY: as long as they say, now and until the entry (rules B9, X11).
             let copy = |list: List| (list, unsafe { pieces_of(list) });
             op.lists = lists.into_iter().filter(|list| list.count > 1).map(copy).collect();
         }

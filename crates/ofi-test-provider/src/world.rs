@@ -10,7 +10,8 @@ use std::{
 use ofi_sys::{fi_ops, fid};
 
 use crate::{
-    Counts, av::Av, cntr::Cntr, config::Plan, cq::Cq, domain::Domain, ep::Ep, mr::Mr, op::Op,
+    Counts, av::Av, cntr::Cntr, config::Plan, cq::Cq, deferred::Work, domain::Domain, ep::Ep,
+    mr::Mr, op::Op,
 };
 
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(crate) struct World {
     pub(crate) eps: HashMap<usize, Ep>,
     /// In the order in which they were posted.
     pub(crate) ops: BTreeMap<u64, Op>,
+    /// In the order in which it was queued.
+    pub(crate) work: Vec<Work>,
     pub(crate) plan: Plan,
     pub(crate) counts: Counts,
     pub(crate) records: Vec<String>,

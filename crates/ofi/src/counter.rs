@@ -3,6 +3,8 @@
 //! A counter is opened without a wait object and waiting looks at it, with rests in between:
 //! `fi_cntr_wait` on a counter without a wait object crashes on some providers (rule W1), counters
 //! with one give no descriptor on most, and on shm 1.17 it ignores its timeout.
+//!
+//! What a counter sets off when it is reached is in [`work`].
 
 use std::{
     fmt,
@@ -28,6 +30,10 @@ use crate::{
     version::version,
     wait::{self, Parkers, Source},
 };
+
+pub(crate) mod work;
+
+pub use work::{CounterWork, Threshold};
 
 /// Counts the operations of the endpoints it is bound to: those that succeeded, and those that
 /// failed.
@@ -56,7 +62,21 @@ pub(crate) struct CounterCore<T: Threading> {
     /// Failures that the caller was told of.
     told: AtomicU64,
     parkers: Parkers,
+    /// What it is for, where that cannot be both.
+    role: AtomicU64,
+    /// What it changes in other counters once it is reached. These were opened after it, so that no
+    /// two keep each other.
+    works: T::Lock<Vec<Arc<work::Block<T>>>>,
     domain: Arc<DomainCore<T>>,
+}
+
+/// What a counter cannot be at once where the provider starts work under a lock (quirk 62).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It starts work.
+    Trigger = 1,
+    /// It counts sends.
+    CountsSends = 2,
 }
 
 impl<T: Threading> Domain<T> {
@@ -93,35 +113,46 @@ impl<T: Threading> Domain<T> {
     }
 
     fn open_counter(&self, events: ofi_sys::fi_cntr_events) -> Result<Counter<T>> {
-        const NAME: &str = "fi_cntr_open";
-        refuse_fork(NAME)?;
-        // SAFETY: a plain C structure.
-        let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
-        attr.as_mut().events = events;
-        attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
         let number = poll::next_number();
-        let mut fid = std::ptr::null_mut();
-        // SAFETY: the domain is open, the attributes are whole, `fid` receives the counter.
-        let status = unsafe {
-            ofi_sys::fi_cntr_open(
-                self.0.as_ptr(),
-                attr.as_ptr(),
-                &raw mut fid,
-                poll::as_context(number),
-            )
-        };
-        check(i64::from(status), NAME)
-            .map_err(|error| error.absent(Needs::Property("counters")))?;
+        let fid = open(&self.0, number, events)?;
         Ok(Counter(Arc::new(CounterCore {
-            // SAFETY: fi_cntr_open succeeded.
-            fid: unsafe { Owned::new(fid, NAME)? },
+            fid,
             number,
             reading: T::Lock::new(()),
             told: AtomicU64::new(0),
             parkers: Parkers::default(),
+            role: AtomicU64::new(0),
+            works: T::Lock::new(Vec::new()),
             domain: Arc::clone(&self.0),
         })))
     }
+}
+
+/// Opens a counter without a wait object.
+fn open<T: Threading>(
+    domain: &DomainCore<T>,
+    number: usize,
+    events: ofi_sys::fi_cntr_events,
+) -> Result<Owned<fid_cntr, T>> {
+    const NAME: &str = "fi_cntr_open";
+    refuse_fork(NAME)?;
+    // SAFETY: a plain C structure.
+    let mut attr = unsafe { Roomy::<ofi_sys::fi_cntr_attr>::zeroed() };
+    attr.as_mut().events = events;
+    attr.as_mut().wait_obj = ofi_sys::FI_WAIT_NONE;
+    let mut fid = std::ptr::null_mut();
+    // SAFETY: the domain is open, the attributes are whole, `fid` receives the counter.
+    let status = unsafe {
+        ofi_sys::fi_cntr_open(
+            domain.as_ptr(),
+            attr.as_ptr(),
+            &raw mut fid,
+            poll::as_context(number),
+        )
+    };
+    check(i64::from(status), NAME).map_err(|error| error.absent(Needs::Property("counters")))?;
+    // SAFETY: fi_cntr_open succeeded.
+    unsafe { Owned::new(fid, NAME) }
 }
 
 impl<T: Threading> Counter<T> {
@@ -227,7 +258,7 @@ impl<T: Threading> Counter<T> {
     ///
     /// Gives the handle back if endpoints are bound to it.
     pub fn close(self) -> Result<(), CloseError<Counter<T>>> {
-        CloseError::close(self.0, Counter, |core| core.fid.close())
+        CloseError::close(self.0, Counter, CounterCore::shut)
     }
 
     /// The C object, for calls that this crate does not wrap.
@@ -258,6 +289,27 @@ fn done(status: i32, name: &'static str) -> Result<()> {
 }
 
 impl<T: Threading> CounterCore<T> {
+    /// Closes the counter, which ends what it has not set off yet.
+    fn shut(&self) -> Result<()> {
+        let result = if self.fid.is_closed() { Ok(()) } else { self.fid.close() };
+        if result.is_err() {
+            // It is open still, and may be reached.
+            std::mem::forget(std::mem::take(&mut *self.works.lock()));
+        }
+        result
+    }
+
+    /// Says what the counter is for. `false` if it is for something else already.
+    pub(crate) fn take_role(&self, role: Role) -> bool {
+        let (new, now) = (role as u64, Ordering::AcqRel);
+        let before = self.role.compare_exchange(0, new, now, Ordering::Acquire);
+        before.is_ok_and(|_| true) || before == Err(new)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut fid_cntr {
+        self.fid.as_ptr()
+    }
+
     pub(crate) fn read(&self) -> u64 {
         let _reading = self.reading.lock();
         // SAFETY: the counter is open.
@@ -277,6 +329,13 @@ impl<T: Threading> CounterCore<T> {
     /// Whether the counter is of this domain.
     pub(crate) fn on(&self, domain: &Arc<DomainCore<T>>) -> bool {
         Arc::ptr_eq(&self.domain, domain)
+    }
+}
+
+impl<T: Threading> Drop for CounterCore<T> {
+    fn drop(&mut self) {
+        // A failure is logged where it happens.
+        let _ = self.shut();
     }
 }
 

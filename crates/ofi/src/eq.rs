@@ -26,7 +26,7 @@ use std::{
 use ofi_sys::{fid_eq, fid_pep};
 
 use crate::{
-    Error, Info, Result,
+    AddressFormat, Error, Info, Result,
     cq::Deferred,
     endpoint::own_name,
     error::check,
@@ -289,14 +289,17 @@ impl<T: Threading> EqOpen<T> {
         mail::lock(&self.parked).push(Parked { fid, info });
     }
 
-    /// A parked passive endpoint that listens where `info` says, for a new one to take over.
-    pub(crate) fn unpark(&self, info: &Info) -> Option<(Arc<Owned<fid_pep, T>>, Info)> {
+    /// A parked passive endpoint that listens at this address, for a new one to take over.
+    pub(crate) fn unpark(
+        &self,
+        format: AddressFormat,
+        at: &[u8],
+    ) -> Option<(Arc<Owned<fid_pep, T>>, Info)> {
         let mut parked = mail::lock(&self.parked);
         let at = parked.iter().position(|parked| {
             // SAFETY: open, and it listens.
             let name = unsafe { own_name(parked.fid.as_fid(), &parked.info) };
-            parked.info.address_format() == info.address_format()
-                && name.is_ok_and(|name| info.src_addr() == Some(name.bytes()))
+            parked.info.address_format() == format && name.is_ok_and(|name| name.bytes() == at)
         })?;
         let found = parked.swap_remove(at);
         Some((found.fid, found.info))

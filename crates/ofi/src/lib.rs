@@ -114,7 +114,7 @@
 //! # Not wrapped
 //!
 //! [`NOT_WRAPPED`] lists what of libfabric's application interface has no wrapper, and why: what is
-//! planned (triggered and deferred work), and what stays raw. All of it is in `ofi-sys`, and every object
+//! planned for the next release of libfabric, and what stays raw. That is in `ofi-sys`, and every object
 //! here has `as_raw`.
 
 mod abi;
@@ -164,7 +164,7 @@ pub use av::{
 pub use buf::{Buf, BufMut, Place, Segments};
 pub use cm::{Closed, ConnRequest, ConnectError, Connecting, Refused};
 pub use collective::{CollectiveGroup, CollectiveLimits};
-pub use counter::Counter;
+pub use counter::{Counter, CounterWork, Threshold};
 pub use cq::{CompletionQueue, CompletionQueueBuilder, Driver, QueueCounts, Unsolicited};
 pub use domain::{CopyFromHmem, CopyToHmem, Domain};
 pub use endpoint::{
@@ -199,9 +199,10 @@ pub use op::{
 pub use op::{
     Applied, AtomicApply, AtomicCompare, AtomicFetch, AtomicVerb, Batch, Batched, Claim, ClaimOp,
     ClaimVerb, Claimed, CompareVerb, CompletionLevel, Ended, Failed, FetchVerb, Held, MultiRecv,
-    MultiRecvMessage, MultiRecvOp, NextMessage, Op, Operation, Peek, PeekOp, PeekVerb, Prefixed,
-    Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned, SendOp, SendVerb, Sent,
-    Submit, Unclaimed, Unended, WaitError, WriteOp, WriteVerb, Written,
+    MultiRecvMessage, MultiRecvOp, NextMessage, Notify, NotifyFailed, Op, Operation, Peek, PeekOp,
+    PeekVerb, Prefixed, Probe, Read, ReadOp, ReadVerb, Received, RecvOp, RecvVerb, Returned,
+    SendOp, SendVerb, Sent, Submit, Unclaimed, Unended, WaitError, When, Work, WorkError, WriteOp,
+    WriteVerb, Written,
 };
 pub use params::{Param, ParamKind, params};
 pub use passive::{NextRequest, PassiveEndpoint, PassiveEndpointBuilder};

@@ -24,6 +24,7 @@ const fn planned(name: &'static str, reason: &'static str) -> NotWrapped {
     NotWrapped { name, reason, planned: true }
 }
 
+const UNRELEASED: &str = "of libfabric 2.7, which is not released";
 const CALLBACKS: &str = "it would run inside of libfabric, where it may call next to nothing";
 const DOMAIN_EVENTS: &str = "endpoints have their own event queues; registration is synchronous";
 const PEERS: &str = "part of the peer interface, between providers";
@@ -33,7 +34,13 @@ const NO_TYPE: &str = "no type is defined for its value";
 
 /// All of them.
 pub const NOT_WRAPPED: &[NotWrapped] = &[
-    planned("fi_setname", "the address of an endpoint that is not enabled yet"),
+    planned("fi_av_lookup2", UNRELEASED),
+    planned("fi_xpu_ctx", UNRELEASED),
+    planned("fi_xpu_ctx_query", UNRELEASED),
+    planned("fi_ep_export_xpu", UNRELEASED),
+    planned("fi_cq_export_xpu", UNRELEASED),
+    planned("fi_cntr_export_xpu", UNRELEASED),
+    planned("fi_mr_get_xpu_desc", UNRELEASED),
     raw("fi_av_bind", "insertion into address vectors is synchronous here"),
     raw("fi_domain_bind", DOMAIN_EVENTS),
     raw("fi_domain2", PEERS),
@@ -45,6 +52,10 @@ pub const NOT_WRAPPED: &[NotWrapped] = &[
     raw("fi_eq_write", "an event of one's own could name objects and requests that there are not"),
     raw("fi_profile_register_callback", CALLBACKS),
     raw("fi_rx_size_left", "deprecated since 1.0: what it says is out of date when it returns"),
+    raw("FI_FLUSH_WORK", "it does not say which operations it ended, and whose memory is free"),
+    raw("FI_OP_RECV", "a receive that a counter starts can stop the provider (quirk 62)"),
+    raw("FI_OP_TRECV", "a receive that a counter starts can stop the provider (quirk 62)"),
+    raw("FI_TRIGGER_XPU", "no provider has it"),
     raw("fi_tx_size_left", "deprecated since 1.0: what it says is out of date when it returns"),
     raw("FI_OPT_BUFFERED_LIMIT", BUFFERED),
     raw("FI_OPT_BUFFERED_MIN", BUFFERED),

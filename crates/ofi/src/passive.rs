@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -14,7 +15,8 @@ use std::{
 use ofi_sys::fid_pep;
 
 use crate::{
-    ConnRequest, EndpointType, Error, EventQueue, Fabric, FabricAddress, Info, Result, cm,
+    AddressFormat, ConnRequest, EndpointType, Error, EventQueue, Fabric, FabricAddress, Info,
+    Result, cm,
     endpoint::own_name,
     eq::{
         EqOpen,
@@ -34,6 +36,7 @@ pub struct PassiveEndpointBuilder<T: Threading> {
     info: Info,
     eq: Option<EventQueue<T>>,
     backlog: Option<i32>,
+    name: Option<SocketAddr>,
 }
 
 impl<T: Threading> PassiveEndpointBuilder<T> {
@@ -43,7 +46,20 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
             info: info.clone(),
             eq: None,
             backlog: None,
+            name: None,
         }
+    }
+
+    /// The address to listen at, in place of the source address of its info; port 0 lets the system
+    /// choose. For an active endpoint the info says it:
+    /// [`Hints::source`](crate::Hints::source).
+    ///
+    /// The address is the endpoint's from this call's place in [`listen`](Self::listen) on, which fails
+    /// where it is in use.
+    #[doc(alias = "fi_setname")]
+    pub fn name(mut self, address: SocketAddr) -> Self {
+        self.name = Some(address);
+        self
     }
 
     /// The queue that connection requests arrive on.
@@ -67,7 +83,8 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
     ///
     /// `Invalid` if there is no event queue, or the info has no source address (ask for it with
     /// [`Hints::source`](crate::Hints::source)); `Unsupported` if a backlog was asked for and the
-    /// provider lets nobody choose; what the provider says (the address is in use).
+    /// provider lets nobody choose, or an address that it has no form for; what the provider says (the
+    /// address is in use).
     #[doc(alias = "fi_passive_ep")]
     #[doc(alias = "fi_listen")]
     pub fn listen(self) -> Result<PassiveEndpoint<T>> {
@@ -90,7 +107,9 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
             return Err(Error::invalid(NAME, "the info has no source address to listen at")
                 .hint("ask for it in the hints: node, service and `source`"));
         }
-        if let Some((fid, info)) = eq.0.unpark(&self.info) {
+        let mut name = self.name.map(|address| named(&self.info, address)).transpose()?;
+        let at = name.as_deref().or(self.info.src_addr()).unwrap_or_default();
+        if let Some((fid, info)) = eq.0.unpark(self.info.address_format(), at) {
             // It listens already, as the same info says.
             return Ok(PassiveEndpoint::open(fid, info, eq));
         }
@@ -112,6 +131,14 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
         // SAFETY: both are open, and it does not listen yet (rule L5).
         let status = unsafe { ofi_sys::fi_pep_bind(fid.as_ptr(), eq.0.core.raw(), 0) };
         check(i64::from(status), "fi_pep_bind")?;
+        if let Some(name) = &mut name {
+            // SAFETY: the endpoint is open and does not listen yet; the name is as long as stated, of
+            // the family that its length says, and copied.
+            let status =
+                unsafe { ofi_sys::fi_setname(fid.as_fid(), name.as_mut_ptr().cast(), name.len()) };
+            check(i64::from(status), "fi_setname")
+                .map_err(|error| error.absent(Needs::Property("names that can be set")))?;
+        }
         if let Some(mut backlog) = self.backlog {
             // SAFETY: the endpoint is open; the command reads one int.
             let status = unsafe {
@@ -131,6 +158,23 @@ impl<T: Threading> PassiveEndpointBuilder<T> {
         check(i64::from(status), "fi_listen")?;
         Ok(endpoint)
     }
+}
+
+/// An address as the endpoints of this info have theirs.
+fn named(info: &Info, address: SocketAddr) -> Result<Vec<u8>> {
+    let fits = match info.address_format() {
+        AddressFormat::SockaddrIn => address.is_ipv4(),
+        AddressFormat::SockaddrIn6 => address.is_ipv6(),
+        AddressFormat::Sockaddr | AddressFormat::SockaddrIp => true,
+        _ => false,
+    };
+    if fits {
+        return Ok(FabricAddress::from(address).bytes().to_vec());
+    }
+    let form = info.address_format();
+    Err(Error::unsupported("fi_setname", Needs::Property("addresses of this family"))
+        .detail(format!("{address} is none of the form {form}"))
+        .hint("ask for another address_format in the hints"))
 }
 
 /// A passive endpoint: listens, and turns what arrives into [`ConnRequest`]s.

@@ -116,6 +116,15 @@ pub enum Defect {
     /// A multi-receive buffer is released, or its cancel accepted, while earlier messages are still
     /// being written to it.
     ManyForgotten,
+    /// Work that a counter starts is started under locks that the work needs.
+    StartsUnderLock,
+    /// Deferred work for which there is no room when it is to start waits until its counter changes
+    /// once more, and all that comes after it.
+    StartsStall,
+    /// Deferred work that cannot be started is dropped without a word.
+    StartsLost,
+    /// A threshold beyond 31 bits counts as reached.
+    ThresholdWraps,
     /// The provider as a whole is not usable: it offers what it has not, and crashes.
     Unusable,
 }
@@ -725,6 +734,38 @@ pub const QUIRKS: &[Quirk] = &[
         text: "the cancel of a multi-receive buffer is accepted while a longer message is on its way into \
                it, whose end then uses what was freed",
     },
+    Quirk {
+        id: 62,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::StartsUnderLock,
+        text: "deferred work is started by whoever changes its counter, under the locks that are held                then: work on a counter that counts sends waits for a lock of its own thread, and a                receive for that of the other",
+    },
+    Quirk {
+        id: 63,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::StartsStall,
+        text: "deferred work for which there is no room when it is to start waits until its counter is                changed again, and with it all that was queued after it",
+    },
+    Quirk {
+        id: 64,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::ThresholdWraps,
+        text: "thresholds are compared as signed numbers of 32 bits: those beyond are reached at once",
+    },
+    Quirk {
+        id: 65,
+        provider: "sockets",
+        from: V1_17,
+        until: None,
+        defect: Defect::StartsLost,
+        text: "deferred work whose peer cannot be connected to when it is to start is dropped, and                nothing says so",
+    },
 ];
 
 /// Whether a provider never writes behind a multi-receive buffer, however long messages are, and
@@ -818,6 +859,21 @@ pub(crate) fn has_thread(info: &crate::Info) -> bool {
         !matches!(text.to_ascii_lowercase().as_str(), "" | "0" | "no" | "n" | "false" | "f" | "off")
     });
     forced || info.domain().data_progress() == crate::Progress::Auto
+}
+
+/// Whether it is known what deferred work does with its memory: it lets go of it before it changes the
+/// counter that tells of its end; what that counter sets off is done under the lock that changing it
+/// takes; and it ends with the counter that would start it.
+///
+/// Read in the source for the first, which is the only one of them that can be run everywhere.
+pub(crate) fn defers(provider: &str) -> bool {
+    // The last is the provider of this crate's own tests.
+    ["sockets", "ofitest"].contains(&provider)
+}
+
+/// Whether `FI_CANCEL_WORK` means what it says. sockets has none.
+pub(crate) fn cancels_work(provider: &str) -> bool {
+    provider == "ofitest"
 }
 
 /// Whether `fi_close(ep) == 0` is known to mean that the provider touches no buffer any more.

@@ -3,7 +3,10 @@
 use std::mem::ManuallyDrop;
 
 use super::*;
-use crate::quirks::{Defect, quirk};
+use crate::{
+    op::deferred,
+    quirks::{Defect, quirk},
+};
 
 /// The formats that a dispatching queue has.
 const MESSAGE: u8 = 0;
@@ -257,6 +260,11 @@ impl<T: Threading> CqCore<T> {
             entry.op_context = std::ptr::null_mut();
             entry.flags = ofi_sys::FI_COLLECTIVE;
         }
+        // SAFETY: the context came from this queue, and we are its reader.
+        let Some(context) = (unsafe { deferred::unwrap::<T>(entry.op_context) }) else {
+            self.stray.fetch_add(1, Ordering::Relaxed);
+            return 1;
+        };
         // Some providers leave it negative (rule B19); `from_raw` takes either sign.
         let errno = Errno::from_raw(entry.err);
         let has_data = !entry.err_data.is_null() && entry.err_data_size > 0;
@@ -264,7 +272,7 @@ impl<T: Threading> CqCore<T> {
         // An endpoint leaves the list before it closes, for which it needs the reader's lock.
         let alone = self.lanes.lock().is_empty();
         let text = self.fid.error_text(self.fabric.provider(), alone, entry.prov_errno, data);
-        let mut error = Error::from_errno(errno, self.attempted(entry.op_context))
+        let mut error = Error::from_errno(errno, self.attempted(context))
             .provider(entry.prov_errno, text)
             .posted();
         if entry.olen > 0 {
@@ -278,7 +286,7 @@ impl<T: Threading> CqCore<T> {
             source: ofi_sys::FI_ADDR_NOTAVAIL,
         };
         // SAFETY: the context came from this queue, and we are its reader.
-        unsafe { self.dispatch(entry.op_context, entry.buf, outcome, Some(error), after) };
+        unsafe { self.dispatch(context, entry.buf, outcome, Some(error), after) };
         1
     }
 

@@ -60,6 +60,7 @@ impl<T: Threading> Core<T> {
         let closed = Error::closed("endpoint");
         let mut after = Deferred::new();
         self.lane().fail_backlog(&closed, &mut after);
+        self.lane().works.cancel_all(self.lane(), &mut after);
         after.run();
 
         let left = self.drain(queues, timeout);
@@ -78,7 +79,8 @@ impl<T: Threading> Core<T> {
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
                 || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
-        if left > 0 && crashes() {
+        // What may yet be started would find the endpoint gone.
+        if left > 0 && (self.lane().works.are_queued() || crashes()) {
             return Err(self.leak(left));
         }
         if !self.leave_groups() {
@@ -139,6 +141,9 @@ impl<T: Threading> Core<T> {
                 // A message that was on its way into one has come.
                 cancel(true);
             }
+            let mut after = Deferred::new();
+            lane.works.sweep(lane, &mut after);
+            after.run();
             self.in_flight() == 0
         };
         wait::park_until(&sources, ended, deadline);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     BindFlags, Caps, Counter, Domain, Error, Info, Result,
-    counter::{self, CounterCore},
+    counter::{self, CounterCore, Role, work::take_role},
     domain::DomainCore,
     error::Needs,
     quirks::{Defect, counts_each_success, quirk},
@@ -92,6 +92,9 @@ impl<T: Threading> Counters<T> {
                 ));
             }
             bound |= *classes;
+            if classes.contains(BindFlags::TRANSMIT) {
+                take_role(domain.info.provider(), counter, Role::CountsSends)?;
+            }
         }
         if bound.intersects(REMOTE) && !info.caps().contains(Caps::RMA_EVENT) {
             return Err(Error::unsupported(NAME, Needs::Capability("FI_RMA_EVENT"))

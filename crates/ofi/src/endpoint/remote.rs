@@ -41,7 +41,7 @@ impl<K: Connectionless, T: Threading> Endpoint<K, T> {
     /// A completion says that the buffer may be used again and, on a reliable endpoint, that the bytes
     /// reached the peer's side. The peer's program sees them for certain after a message that was sent
     /// behind a write of [`CompletionLevel::Delivery`](crate::CompletionLevel) which has completed, or
-    /// by [`data`](WriteOp::data) (rule B39).
+    /// by [`data`](WriteOp::data) (rule B39); [`notify`](WriteOp::notify) does what is needed.
     #[doc(alias = "fi_write")]
     #[doc(alias = "fi_writev")]
     #[doc(alias = "fi_writemsg")]

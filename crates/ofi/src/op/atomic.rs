@@ -40,15 +40,15 @@ pub type AtomicCompare<'ep, A, C, R, T = Shared> = Operation<'ep, CompareVerb, (
 
 /// What an atomic operation without a result says.
 #[derive(Clone, Copy, Debug)]
-pub struct AtomicVerb(Action);
+pub struct AtomicVerb(pub(super) Action);
 
 /// What a fetching one says.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchVerb(Action);
+pub struct FetchVerb(pub(super) Action);
 
 /// What a comparing one says.
 #[derive(Clone, Copy, Debug)]
-pub struct CompareVerb(Action);
+pub struct CompareVerb(pub(super) Action);
 
 /// That the operation was applied; what it fetched is in the last part of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ pub(crate) enum Form {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Action {
+pub(super) struct Action {
     /// The provider's address; ignored on a connected endpoint.
-    peer: u64,
-    target: ofi_sys::fi_rma_ioc,
+    pub(super) peer: u64,
+    pub(super) target: ofi_sys::fi_rma_ioc,
     /// Bytes of the target.
     len: usize,
     rights: Access,
@@ -76,7 +76,7 @@ struct Action {
     kind: (Datatype, AtomicOp),
     /// The most elements of one operation.
     limit: usize,
-    flags: u64,
+    pub(super) flags: u64,
 }
 
 /// How many elements an endpoint takes in one operation, asked of the provider once (rule X1).
@@ -209,11 +209,11 @@ impl Action {
         Ok(())
     }
 
-    fn raw(&self) -> (u32, u32) {
+    pub(super) fn raw(&self) -> (u32, u32) {
         (self.kind.0.raw(), self.kind.1.raw())
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.kind.0.size().unwrap_or(1)
     }
 

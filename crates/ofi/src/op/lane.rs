@@ -12,6 +12,7 @@
 use std::{collections::VecDeque, ptr::NonNull, sync::Arc};
 
 use super::{
+    deferred::Works,
     overflow::Overflow,
     slot::{DONE, EXTRA, OP, Outcome, PROVIDER, Part, QUEUED, Slot},
     slots,
@@ -52,6 +53,8 @@ pub(crate) struct Lane<T: Threading> {
     /// Not 0 once the endpoint is gone and operations are left that nothing will end.
     lost: T::Word,
     backlog: T::Lock<Vec<Waiting<T>>>,
+    /// Operations that the provider starts by itself.
+    pub(crate) works: Works<T>,
     /// Operations in `backlog`, read without its lock.
     pub(crate) backlogged: T::Word,
     /// Entries of failed operations, on a lane of batches.
@@ -100,6 +103,7 @@ impl<T: Threading> Lane<T> {
             open: T::Lock::new(true),
             lost: T::Word::new(0),
             backlog: T::Lock::new(Vec::new()),
+            works: Works::new(),
             backlogged: T::Word::new(0),
             failed: T::Word::new(0),
             watch: Watch::new(),
@@ -415,7 +419,7 @@ impl<T: Threading> Lane<T> {
     /// The endpoint is open and cannot close meanwhile: the caller found the lane in the queue's
     /// list and holds that list.
     pub(crate) unsafe fn retry(&self, after: &mut Deferred<T>) -> usize {
-        let mut posted = 0;
+        let mut posted = self.works.sweep(self, after);
         let mut backlog = self.backlog.lock();
         for waiting in backlog.iter_mut() {
             while let Some(&post) = waiting.posts.front() {

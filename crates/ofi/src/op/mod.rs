@@ -42,12 +42,14 @@ mod atomic;
 mod batch;
 mod chain;
 mod collective;
+pub(crate) mod deferred;
 mod failed;
 mod inject;
 pub(crate) mod lane;
 pub(crate) mod many;
 #[cfg(all(test, loom))]
 mod models;
+mod notify;
 mod options;
 pub(crate) mod overflow;
 pub(crate) mod peek;
@@ -69,9 +71,11 @@ pub use collective::{
     AllgatherVerb, AllreduceVerb, AlltoallVerb, Barrier, BarrierVerb, Broadcast, BroadcastVerb,
     Collected, Exchange, GatherVerb, ReduceScatterVerb, ReduceVerb, ScatterVerb,
 };
+pub use deferred::{When, Work, WorkError};
 pub use failed::{Failed, Held, Returned};
 pub(crate) use many::recv_many;
 pub use many::{MultiRecv, MultiRecvMessage, MultiRecvOp, NextMessage};
+pub use notify::{Notify, NotifyFailed};
 pub use options::CompletionLevel;
 pub(crate) use options::Data;
 pub use peek::{Claim, ClaimOp, ClaimVerb, Claimed, Peek, PeekOp, PeekVerb, Probe, Unclaimed};
@@ -329,6 +333,11 @@ impl<V: Verb, B, T: Threading> Op<V, B, T> {
     fn queue(&self) -> &Arc<crate::cq::CqCore<T>> {
         self.lane().queue(V::RECEIVES)
     }
+
+    /// Whether its half was given away: the slot must not be looked at.
+    fn is_spent(&self) -> bool {
+        self.slot == NonNull::dangling()
+    }
 }
 
 impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
@@ -336,7 +345,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     #[must_use]
     #[inline]
     pub fn is_done(&self) -> bool {
-        self.slot().state.load() & DONE != 0
+        self.is_spent() || self.slot().state.load() & DONE != 0
     }
 
     /// Asks the provider to end the operation early. Not a way to the buffer: the operation then
@@ -348,7 +357,7 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     /// that waits for room is not the provider's yet: drop it instead.
     #[doc(alias = "fi_cancel")]
     pub fn cancel(&self) -> Result<()> {
-        if self.slot().state.load() & (DONE | QUEUED) != 0 {
+        if self.is_spent() || self.slot().state.load() & (DONE | QUEUED) != 0 {
             return Ok(());
         }
         self.lane().cancel(self.slot())
@@ -360,8 +369,13 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
     ///
     /// [`WaitError::Expired`] gives the operation back when `timeout` has passed: nothing is lost,
     /// wait again, or [`abandon`](Self::abandon) it.
+    ///
+    /// # Panics
+    ///
+    /// Where it has resolved as a future.
     #[inline(always)]
     pub fn wait(self, timeout: Duration) -> Result<(V::Output, B), WaitError<V, B, T>> {
+        assert!(!self.is_spent(), "waited for after it had resolved");
         match self.reap() {
             Ok(done) => Ok(done),
             Err(op) => op.wait_timeout(timeout),
@@ -415,7 +429,12 @@ impl<V: Uses<B>, B: 'static, T: Threading> Op<V, B, T> {
 
     /// Gives the operation up, keeping a claim on its buffer: receives are cancelled, and the
     /// [`Held`] yields the buffer once the provider is done with it.
+    ///
+    /// # Panics
+    ///
+    /// Where it has resolved as a future.
     pub fn abandon(self) -> Returned<B> {
+        assert!(!self.is_spent(), "given up after it had resolved");
         self.deregister();
         if self.unqueue() || self.is_done() {
             return Returned::Back(self.take());
@@ -609,7 +628,7 @@ impl<V: Verb, B, T: Threading> Op<V, B, T> {
 
 impl<V: Verb, B, T: Threading> Drop for Op<V, B, T> {
     fn drop(&mut self) {
-        if self.slot == NonNull::dangling() {
+        if self.is_spent() {
             return;
         }
         // SAFETY: our half keeps the slot and its lane in memory.

@@ -156,6 +156,43 @@ impl<V: Uses<B>, B: 'static, T: Threading> Laid<'_, V, B, T> {
     }
 }
 
+impl<'a, V: Uses<B>, B: 'static, T: Threading> Laid<'a, V, B, T> {
+    pub(super) fn slot(&self) -> &'a Slot<T> {
+        self.slot
+    }
+
+    /// Hands the operation to the provider by another call than the verb's: `issue` makes it, and
+    /// gives its status. What it leaves with the provider instead of the slot names the slot.
+    ///
+    /// # Safety
+    ///
+    /// As [`launch`](Self::launch), for what `issue` calls.
+    pub(super) unsafe fn launch_by(
+        self,
+        verb: V,
+        to: Option<Address>,
+        issue: impl FnOnce(&Segments) -> isize,
+    ) -> Result<Op<V, B, T>, Failed<B>> {
+        let Laid { slot, list, .. } = self;
+        let body = slot.body(Part::Whole, |b| b);
+        // SAFETY: the slot is ours alone.
+        unsafe {
+            (*body).table = &Glue::<V, B, T>::TABLE;
+            slot::note::<V, T>(body, verb.note(&list));
+        }
+        slot.destination.store(to.map_or(0, |address| address.entry_word()));
+        // From here on the slot names its address, as in `launch`.
+        slot.state.store_fenced(PROVIDER | OP);
+        let removed = T::SHARED && to.is_some_and(|address| !address.is_current());
+        let status = if removed { REMOVED } else { issue(&list) };
+        if status < 0 {
+            // SAFETY: it was not posted, so the slot is ours alone.
+            return Err(unsafe { not_posted::<V, B, T>(slot, refused::<V>(status)) });
+        }
+        Ok(Op { slot: NonNull::from(slot), kind: PhantomData })
+    }
+}
+
 /// In place of a status: the address was removed before the post.
 const REMOVED: isize = isize::MIN;
 

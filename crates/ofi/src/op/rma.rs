@@ -23,16 +23,16 @@ pub type ReadOp<'ep, B, T = Shared> = Operation<'ep, ReadVerb, B, T>;
 /// What a write says.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteVerb {
-    targets: Targets,
-    data: Data,
-    flags: u64,
+    pub(super) targets: Targets,
+    pub(super) data: Data,
+    pub(super) flags: u64,
 }
 
 /// What a read says.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadVerb {
-    targets: Targets,
-    flags: u64,
+    pub(super) targets: Targets,
+    pub(super) flags: u64,
 }
 
 /// That the bytes were written, as far as the [`CompletionLevel`](crate::CompletionLevel) says.
@@ -50,10 +50,10 @@ pub struct Read {
 
 /// Pieces of one peer's memory, as many as one operation takes here.
 #[derive(Clone, Copy, Debug)]
-struct Targets {
+pub(super) struct Targets {
     /// The provider's address; ignored on a connected endpoint.
-    peer: u64,
-    count: usize,
+    pub(super) peer: u64,
+    pub(super) count: usize,
     pieces: [ofi_sys::fi_rma_iov; Targets::MOST],
     rights: Access,
     /// What their keys are: bits of `KeyKind`.
@@ -119,9 +119,14 @@ impl Targets {
 
     /// The pieces for a call that takes a list. The only one may be longer than what is here.
     fn list(&self, memory: &Memory) -> [ofi_sys::fi_rma_iov; Targets::MOST] {
+        self.list_of(memory.total())
+    }
+
+    /// The same, for so many bytes.
+    pub(super) fn list_of(&self, total: usize) -> [ofi_sys::fi_rma_iov; Targets::MOST] {
         let mut pieces = self.pieces;
         if self.count == 1 {
-            pieces[0].len = memory.total();
+            pieces[0].len = total;
         }
         pieces
     }

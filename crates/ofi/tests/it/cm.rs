@@ -20,10 +20,12 @@ use crate::harness::{
 mod batches;
 mod control;
 mod defects;
+mod names;
 
 use batches::{batches_on_a_connection, peer_closes_in_a_batch_in_flight};
 use control::the_socket_of_a_connection;
 use defects::{descriptor_closed_twice, listener_dangles};
+use names::{listening_at_a_chosen_port, names_of_another_family};
 
 pub fn register(list: &mut List) {
     cases!(list, msg:
@@ -34,6 +36,7 @@ pub fn register(list: &mut List) {
     );
     cases!(list, msg: descriptor_closed_twice the_socket_of_a_connection);
     cases!(list, msg: batches_on_a_connection peer_closes_in_a_batch_in_flight);
+    cases!(list, msg: listening_at_a_chosen_port names_of_another_family);
     let shared: [(&str, fn(&Target) -> Verdict); 2] =
         [("woken_by_another_thread", woken_by_another_thread), ("signalled", signalled)];
     for (name, body) in shared {

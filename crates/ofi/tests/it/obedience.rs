@@ -34,14 +34,16 @@ const SERVED: [&str; 8] = [
 ];
 
 /// Modules whose cases run again.
-const AGAIN: [&str; 12] = [
+const AGAIN: [&str; 14] = [
     "addresses::",
     "atomics::",
     "backpressure::",
     "counters::",
+    "deferred::",
     "local::",
     "messages::",
     "mr::",
+    "notify::",
     "ops::",
     "reentrancy::",
     "rma::",

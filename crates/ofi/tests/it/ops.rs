@@ -18,7 +18,7 @@ pub fn register(list: &mut List) {
     cases!(list, connectionless: dropped_receive forgotten_receive expired_wait abandoned_receive);
     cases!(list, connectionless: closed_with_receives cancelled abandoned_when_done inert_until_posted);
     cases!(list, connectionless: dropped_future cancels_only_its_own outlives_everything);
-    cases!(list, connectionless: closed_by_the_last_handle);
+    cases!(list, connectionless: closed_by_the_last_handle a_spent_future);
     cases!(list, rdm: dropped_send abandoned_send closed_with_sends many_dropped);
     list.limit("ops::outlives_everything", 240);
     list.leaks("ops::forgotten_receive");
@@ -41,6 +41,33 @@ fn works<K: Connectionless, T: Mode>(p: &Pair<K, T>) -> Verdict {
 /// Whether the provider can cancel a receive. udp cannot: its receive ends with a message.
 fn cancels(t: &Target) -> bool {
     t.provider != "udp"
+}
+
+/// What has resolved as a future is done; there is nothing left to wait for, to cancel or to give up.
+fn a_spent_future<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let p = Pair::<K, T>::open(t, Caps::MSG)?;
+    p.warm()?;
+    let panics =
+        |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    for wait in [true, false] {
+        let mut receive = p.b.recv(vec![0; 8]).post()?;
+        let mut send = p.a.send(vec![1; 8], p.to_b).post()?;
+        ofi::block_on(&mut send)?;
+        ofi::block_on(&mut receive)?;
+        assert!(send.is_done() && receive.is_done());
+        send.cancel()?;
+        receive.cancel()?;
+        let mut both = Some((send, receive));
+        assert!(panics(&mut || {
+            let (send, receive) = both.take().expect("once");
+            if wait {
+                drop((send.wait(LIMIT), receive));
+            } else {
+                drop((receive.abandon(), send));
+            }
+        }));
+    }
+    works(&p)
 }
 
 /// A dropped receive keeps its buffer until the provider is done with it: it is cancelled, or takes
