@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { name: "second-linked", run: || second::linked(false) },
     Step { name: "second-dlopen", run: || second::loaded(false) },
     Step { name: "vendored", run: test::vendored },
+    Step { name: "ports", run: test::ports },
     Step { name: "coverage", run: || coverage::run(false).map(none) },
     Step { name: "codegen", run: || toolchains::codegen().map(none) },
     Step { name: "msrv", run: || toolchains::msrv().map(none) },

@@ -12,6 +12,7 @@ mod coverage;
 mod demo;
 mod deny;
 mod examples;
+mod fabtests;
 mod overhead;
 mod rules;
 mod run;
