@@ -7,7 +7,7 @@ use pico_args::Arguments;
 
 use crate::cargo::{Tally, cargo, tally, target_directory};
 use crate::run::{MINUTE, run, tee};
-use crate::{examples, fabtests, second, setup};
+use crate::{examples, fabtests, ran, second, setup};
 
 /// What a quick run asks of the tests: few random sequences.
 pub const QUICK: [(&str, &str); 1] = [("OFI_TEST_SEQUENCES", "100")];
@@ -39,8 +39,10 @@ pub fn suite(quick: bool) -> Result<Tally, String> {
 
 /// Unit and integration tests of every package.
 pub fn tests(quick: bool) -> Result<Tally, String> {
+    ran::Generation::System.forget()?;
     let mut command = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
-    command.env(PROVIDER, provider()?);
+    command.args(ran::COUNTING).env(PROVIDER, provider()?);
+    ran::Generation::System.count(&mut command)?;
     if quick {
         command.envs(QUICK);
     }
@@ -49,7 +51,9 @@ pub fn tests(quick: bool) -> Result<Tally, String> {
 
 /// The examples in the documentation.
 pub fn doc_tests() -> Result<Tally, String> {
-    judge(&mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]))
+    let mut command = cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+    ran::Generation::System.count(command.args(ran::COUNTING))?;
+    judge(&mut command)
 }
 
 /// The tests again with libfabric 1.22, built from its source and linked in; and `ofi pingpong` against

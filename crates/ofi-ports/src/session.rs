@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use ofi::{
-    Address, AddressVector, Caps, CloseError, CompletionLevel, CompletionQueue, Confined, Domain,
-    Endpoint, EndpointType, Fabric, FabricAddress, Hints, Info, Op, Rdm, RecvVerb, ResourceMgmt,
+    Address, AddressVector, Caps, CompletionLevel, CompletionQueue, Confined, Domain, Endpoint,
+    EndpointType, Fabric, FabricAddress, Hints, Info, Op, Rdm, RecvVerb, ResourceMgmt,
 };
 
 use crate::{
@@ -268,10 +268,13 @@ impl Session {
     pub fn close(self) -> anyhow::Result<()> {
         let Session { endpoint, queue, vector, domain, receive, .. } = self;
         drop(receive);
-        closed("endpoint", endpoint.close(std::time::Duration::from_secs(5)))?;
-        closed("address vector", vector.close())?;
-        closed("completion queue", queue.close())?;
-        closed("domain", domain.close())
+        endpoint
+            .close(std::time::Duration::from_secs(5))
+            .map_err(ofi::Error::from)
+            .context("closing the endpoint")?;
+        vector.close().map_err(ofi::Error::from).context("closing the address vector")?;
+        queue.close().map_err(ofi::Error::from).context("closing the completion queue")?;
+        domain.close().map_err(ofi::Error::from).context("closing the domain")
     }
 
     fn over_socket<R>(
@@ -311,10 +314,6 @@ impl Oob {
 /// There is nothing to drive yet.
 fn idle() -> anyhow::Result<()> {
     Ok(())
-}
-
-fn closed<H>(what: &str, result: Result<(), CloseError<H>>) -> anyhow::Result<()> {
-    result.map_err(|error| anyhow::anyhow!("closing the {what}: {error}"))
 }
 
 fn query(args: &Args, hints: impl FnOnce(Hints) -> Hints) -> anyhow::Result<Info> {

@@ -113,6 +113,8 @@ const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
 
+const YIELD_FOLLOWS: &str = "the completion queue's wait object keeps an entry of every endpoint that was \
+                             bound to it, and fi_cq_sread follows it after the endpoint was closed";
 const FIRST_PIECE: &str = "a region of several pieces is registered whole, and only its first piece can \
                            be reached by peers; access to the others fails, which shm does not say";
 
@@ -482,6 +484,22 @@ pub const QUIRKS: &[Quirk] = &[
         text: "an acknowledgement follows its transmit context, closed or not, and a message for a \
                receive context that is closed stops its connection; so contexts close with their \
                scalable endpoint",
+    },
+    Quirk {
+        id: 66,
+        provider: "shm",
+        from: V1_17,
+        until: None,
+        defect: Defect::TrywaitAfterClose,
+        text: YIELD_FOLLOWS,
+    },
+    Quirk {
+        id: 67,
+        provider: "sm2",
+        from: V1_20,
+        until: None,
+        defect: Defect::TrywaitAfterClose,
+        text: YIELD_FOLLOWS,
     },
 ];
 
