@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::ran::COUNTING;
 use crate::run::{MINUTE, output, tail};
 
 /// The environment of every test: loopback only, and libpsm's crash handler kept out.
@@ -84,7 +85,7 @@ pub fn host() -> Result<String, String> {
 /// Builds the test binaries and examples of the workspace's own packages (not of this one).
 pub fn test_binaries(args: &[&str]) -> Result<Vec<Artifact>, String> {
     let mut command = cargo(&["test", "--no-run", "--message-format=json-render-diagnostics"]);
-    command.args(["--workspace", "--exclude", "xtask"]).args(args);
+    command.args(["--workspace", "--exclude", "xtask"]).args(COUNTING).args(args);
     println!("$ cargo test --no-run --workspace {}", args.join(" "));
     let text = output(&mut command, 20 * MINUTE)?;
     let found: Vec<Artifact> = text.lines().filter_map(artifact).collect();

@@ -7,7 +7,7 @@ use pico_args::Arguments;
 use crate::cargo::{Tally, cargo};
 use crate::run::{MINUTE, run};
 use crate::{
-    coverage, demo, deny, examples, overhead, rules, sanitize, second, setup, test, tidy,
+    coverage, demo, deny, examples, overhead, ran, rules, sanitize, second, setup, test, tidy,
     toolchains,
 };
 
@@ -35,7 +35,9 @@ const STEPS: &[Step] = &[
     Step { name: "second-linked", run: || second::linked(false) },
     Step { name: "second-dlopen", run: || second::loaded(false) },
     Step { name: "vendored", run: test::vendored },
+    Step { name: "ports", run: test::ports },
     Step { name: "coverage", run: || coverage::run(false).map(none) },
+    Step { name: "ran", run: || ran::run(false).map(none) },
     Step { name: "codegen", run: || toolchains::codegen().map(none) },
     Step { name: "msrv", run: || toolchains::msrv().map(none) },
     Step { name: "cross", run: || toolchains::cross().map(none) },

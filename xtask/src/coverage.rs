@@ -17,27 +17,18 @@ const NOT_FOR_APPLICATIONS: &[&str] = &["providers/"];
 
 /// What is known of a name.
 #[derive(Default)]
-struct Known {
+pub struct Known {
     /// Header, by generation.
     headers: Vec<String>,
     /// Files whose wrappers carry it.
     wrappers: BTreeSet<String>,
     /// The entry of the list: the reason, and whether a wrapper is planned.
-    entry: Option<(String, bool)>,
+    pub entry: Option<(String, bool)>,
 }
 
 /// Prints the table, or the same as JSON; an error for names that are nowhere, or in both places.
 pub fn run(as_json: bool) -> Result<(), String> {
-    let mut names: BTreeMap<String, Known> = BTreeMap::new();
-    for directory in [system_headers()?, Chroot::trixie(&[])?.dir.join("usr/include/rdma")] {
-        read_headers(&directory, &mut names)?;
-    }
-    let functions = names.keys().filter(|name| name.starts_with("fi_")).count();
-    if functions < 150 {
-        return Err(format!("only {functions} functions were found in the headers"));
-    }
-    read_wrappers(&mut names)?;
-    let unknown = read_list(&mut names)?;
+    let (names, unknown) = names()?;
     let mut faults: Vec<String> =
         unknown.into_iter().map(|name| format!("{name}: in {LIST}, in no header")).collect();
     for (name, known) in &names {
@@ -57,6 +48,21 @@ pub fn run(as_json: bool) -> Result<(), String> {
         0 => Ok(()),
         count => Err(format!("{count} faults")),
     }
+}
+
+/// All names of both generations' headers; and those of the list that are none.
+pub fn names() -> Result<(BTreeMap<String, Known>, Vec<String>), String> {
+    let mut names: BTreeMap<String, Known> = BTreeMap::new();
+    for directory in [system_headers()?, Chroot::trixie(&[])?.dir.join("usr/include/rdma")] {
+        read_headers(&directory, &mut names)?;
+    }
+    let functions = names.keys().filter(|name| name.starts_with("fi_")).count();
+    if functions < 150 {
+        return Err(format!("only {functions} functions were found in the headers"));
+    }
+    read_wrappers(&mut names)?;
+    let unknown = read_list(&mut names)?;
+    Ok((names, unknown))
 }
 
 fn system_headers() -> Result<PathBuf, String> {

@@ -7,6 +7,7 @@ use std::fs;
 
 use crate::cargo::{self, Artifact, Tally};
 use crate::chroot::Chroot;
+use crate::ran::Generation;
 use crate::run::{MINUTE, capture, tail};
 
 /// Builds and runs every example on the system's libfabric.
@@ -35,6 +36,8 @@ pub fn check(artifact: &Artifact, chroot: Option<&Chroot>) -> Result<Tally, Stri
             command
         }
     };
+    let generation = if chroot.is_some() { Generation::Second } else { Generation::System };
+    generation.count(&mut command)?;
     let done = capture(&mut command, MINUTE)?;
     if !done.status.success() {
         let said = tail(&done.stderr, 10);

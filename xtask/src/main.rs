@@ -12,7 +12,9 @@ mod coverage;
 mod demo;
 mod deny;
 mod examples;
+mod fabtests;
 mod overhead;
+mod ran;
 mod rules;
 mod run;
 mod sanitize;
@@ -43,6 +45,8 @@ usage: cargo xtask <command>
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
   rules [--list]              every rule of docs/rules.md and the tests that carry its id
   coverage [--json]           every function and option of libfabric's headers, and where it is wrapped
+  coverage --ran [--json]     every function, and on which provider and version the tests made it succeed:
+                              what the last `test` and `test --libfabric 2` left is added up
   deny                        licences, bans and sources of the dependencies
   codegen [--check] [...]     the generated bindings, from libfabric's headers
 ";
@@ -75,8 +79,8 @@ fn command() -> Result<(), String> {
             finish(args).and_then(|()| rules::run(list))
         }
         "coverage" => {
-            let json = args.contains("--json");
-            finish(args).and_then(|()| coverage::run(json))
+            let (json, ran) = (args.contains("--json"), args.contains("--ran"));
+            finish(args).and_then(|()| if ran { ran::run(json) } else { coverage::run(json) })
         }
         "deny" => finish(args).and_then(|()| deny::run_check()),
         "codegen" => codegen(args),

@@ -8,6 +8,7 @@ use std::{path::Path, process::Command};
 use crate::cargo::{self, Artifact, Tally, tally};
 use crate::chroot::Chroot;
 use crate::examples;
+use crate::ran::Generation;
 use crate::run::{MINUTE, tee};
 use crate::test::{PROVIDER, QUICK, SCHEDULES, SEQUENCES, provider};
 
@@ -23,6 +24,7 @@ pub fn run(quick: bool) -> Result<Tally, String> {
 
 /// The build that is linked with the system's libfabric.
 pub fn linked(quick: bool) -> Result<Tally, String> {
+    Generation::Second.forget()?;
     all("linked", &[], &[], quick)
 }
 
@@ -96,7 +98,7 @@ fn one(
     quick: bool,
 ) -> Result<Tally, String> {
     let mut command = inside(chroot, artifact);
-    command.args(skip).env(PROVIDER, provider);
+    Generation::Second.count(command.args(skip).env(PROVIDER, provider))?;
     if quick {
         command.envs(QUICK);
     }

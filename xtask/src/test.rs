@@ -1,12 +1,13 @@
 //! `cargo xtask test`: the whole suite against the system's libfabric, or in the trixie chroot.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
 use pico_args::Arguments;
 
 use crate::cargo::{Tally, cargo, tally, target_directory};
 use crate::run::{MINUTE, run, tee};
-use crate::{examples, sanitize, second, setup};
+use crate::{examples, fabtests, ran, sanitize, second, setup};
 
 /// What a quick run asks of the tests: few random sequences.
 pub const QUICK: [(&str, &str); 1] = [("OFI_TEST_SEQUENCES", "100")];
@@ -38,8 +39,10 @@ pub fn suite(quick: bool) -> Result<Tally, String> {
 
 /// Unit and integration tests of every package.
 pub fn tests(quick: bool) -> Result<Tally, String> {
+    ran::Generation::System.forget()?;
     let mut command = cargo(&["test", "--workspace", "--all-targets", "--no-fail-fast"]);
-    command.env(PROVIDER, provider()?);
+    command.args(ran::COUNTING).env(PROVIDER, provider()?);
+    ran::Generation::System.count(&mut command)?;
     if quick {
         command.envs(QUICK);
     }
@@ -48,37 +51,54 @@ pub fn tests(quick: bool) -> Result<Tally, String> {
 
 /// The examples in the documentation.
 pub fn doc_tests() -> Result<Tally, String> {
-    judge(&mut cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]))
+    let mut command = cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]);
+    ran::Generation::System.count(command.args(ran::COUNTING))?;
+    judge(&mut command)
 }
 
 /// The tests again with libfabric 1.22, built from its source and linked in; and `ofi pingpong` against
 /// the C program of the same version. In a target directory of its own: it takes the place of nothing
 /// else there.
 pub fn vendored() -> Result<Tally, String> {
-    let directory = target_directory()?.join("vendored");
-    let provider = provider()?;
-    let test = |packages: &[&str]| {
-        let mut command = cargo(&["test", "--features", "vendored", "--no-fail-fast"]);
-        command.arg("--target-dir").arg(&directory).args(packages).env(PROVIDER, &provider);
-        command
-    };
-    let mut sum = judge(&mut test(&["--package", "ofi-sys", "--package", "ofi", "--tests"]))?;
-    let mut play = test(&["--package", "ofi-sys", "--package", "ofi-cli", "--test", "cli"]);
-    play.env("OFI_TEST_PINGPONG", installed(&directory, "fi_pingpong")?);
+    let tests = ["--lib", "--test", "layout", "--test", "inlines", "--test", "it", "--test", "ui"];
+    let mut sum = judge(with_vendored(&tests)?.env(PROVIDER, provider()?))?;
+    let mut play = with_vendored(&["--test", "cli"])?;
+    play.env("OFI_TEST_PINGPONG", vendored_build()?.join("install/bin/fi_pingpong"));
     sum += judge(play.args(["--", "pingpong::"]))?;
     Ok(sum)
 }
 
-/// A C program that the vendored build has installed beside its library.
-fn installed(target: &Path, program: &str) -> Result<PathBuf, String> {
-    let builds = target.join("debug/build");
+/// Three programs of fabtests, rewritten on the safe API, with their C originals of 1.22.
+pub fn ports() -> Result<Tally, String> {
+    let mut play = with_vendored(&["--test", "play"])?;
+    // What is played with comes of the same build.
+    run(with_vendored(&["--test", "play"])?.arg("--no-run"), 20 * MINUTE)?;
+    judge(play.env("OFI_TEST_FABTESTS", fabtests::build(&vendored_build()?)?))
+}
+
+/// Always the same packages: their features are added up, and others would build libfabric once more.
+fn with_vendored(targets: &[&str]) -> Result<Command, String> {
+    let mut command = cargo(&["test", "--features", "vendored", "--no-fail-fast"]);
+    command.arg("--target-dir").arg(target_directory()?.join("vendored"));
+    for package in ["ofi-sys", "ofi", "ofi-cli", "ofi-ports"] {
+        command.args(["--package", package]);
+    }
+    command.args(targets);
+    Ok(command)
+}
+
+/// Where the vendored build has put libfabric's sources, and what it installed.
+fn vendored_build() -> Result<PathBuf, String> {
+    let builds = target_directory()?.join("vendored/debug/build");
     let entries = std::fs::read_dir(&builds).map_err(|e| format!("{}: {e}", builds.display()))?;
-    let programs =
-        entries.flatten().map(|entry| entry.path().join("out/install/bin").join(program));
-    let latest = programs
-        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+    let outs = entries.flatten().map(|entry| entry.path().join("out"));
+    let latest = outs
+        .filter_map(|out| {
+            let program = out.join("install/bin/fi_pingpong");
+            Some((program.metadata().ok()?.modified().ok()?, out))
+        })
         .max_by_key(|(modified, _)| *modified);
-    latest.map(|(_, path)| path).ok_or(format!("no {program} below {}", builds.display()))
+    latest.map(|(_, out)| out).ok_or(format!("no fi_pingpong below {}", builds.display()))
 }
 
 /// The property test at length, against both generations of the library or under AddressSanitizer.
@@ -133,11 +153,11 @@ pub fn provider() -> Result<PathBuf, String> {
 pub const SEQUENCES: &str = "sequences::";
 
 /// Runs a command that prints `test result:` lines and turns them into a verdict.
-pub fn judge(command: &mut std::process::Command) -> Result<Tally, String> {
+pub fn judge(command: &mut Command) -> Result<Tally, String> {
     judge_within(command, 25)
 }
 
-pub fn judge_within(command: &mut std::process::Command, minutes: u32) -> Result<Tally, String> {
+pub fn judge_within(command: &mut Command, minutes: u32) -> Result<Tally, String> {
     sweep();
     let done = tee(command, minutes * MINUTE)?;
     let tally = tally(&done.stdout);

@@ -10,7 +10,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use crate::ops::sized;
+use crate::ops::{counted, sized};
 use crate::{fi_addr_t, fi_ops_cm, fid_ep, fid_mc, fid_pep, fid_t};
 
 /// Sets the local address: `fi_cm(3)`.
@@ -89,5 +89,5 @@ pub unsafe fn fi_join(
 #[inline]
 pub unsafe fn fi_mc_addr(mc: *mut fid_mc) -> fi_addr_t {
     // SAFETY: the caller's live group.
-    unsafe { (*mc).fi_addr }
+    counted!(unsafe { (*mc).fi_addr })
 }

@@ -11,7 +11,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use crate::ops::{checked, sized};
+use crate::ops::{checked, counted, sized};
 use crate::{
     FI_COLLECTIVE, fi_addr_t, fi_av_set_attr, fi_collective_addr, fi_collective_attr,
     fi_collective_op, fi_datatype, fi_join, fi_op, fi_ops_av, fi_ops_collective, fi_ops_domain,
@@ -77,7 +77,7 @@ pub unsafe fn fi_join_collective(
 ) -> c_int {
     let addr = fi_collective_addr { set, coll_addr };
     // SAFETY: the caller's endpoint; with FI_COLLECTIVE the address is a `fi_collective_addr`.
-    unsafe { fi_join(ep, (&raw const addr).cast(), flags | FI_COLLECTIVE, mc, context) }
+    counted!(unsafe { fi_join(ep, (&raw const addr).cast(), flags | FI_COLLECTIVE, mc, context) })
 }
 
 /// Waits for all members of a group: `fi_collective(3)`.

@@ -16,7 +16,7 @@ use core::ptr;
 use libc::iovec;
 
 use crate::generated::{fi_mr_map_raw, fi_mr_raw_attr};
-use crate::ops::{call, checked, sized};
+use crate::ops::{call, checked, counted, sized};
 use crate::{
     FI_ENABLE, FI_GET_RAW_MR, FI_MAP_RAW_MR, FI_REFRESH, FI_UNMAP_KEY, fi_addr_t, fi_av_attr,
     fi_cntr_attr, fi_cq_attr, fi_info, fi_mr_attr, fi_mr_modify, fi_ops_av, fi_ops_fabric,
@@ -156,14 +156,14 @@ pub unsafe fn fi_mr_regattr(
 #[inline]
 pub unsafe fn fi_mr_desc(mr: *mut fid_mr) -> *mut c_void {
     // SAFETY: the caller's live region.
-    unsafe { (*mr).mem_desc }
+    counted!(unsafe { (*mr).mem_desc })
 }
 
 /// The remote key of a region; `FI_KEY_NOTAVAIL` where it is longer than 64 bits: `fi_mr(3)`.
 #[inline]
 pub unsafe fn fi_mr_key(mr: *mut fid_mr) -> u64 {
     // SAFETY: the caller's live region.
-    unsafe { (*mr).key }
+    counted!(unsafe { (*mr).key })
 }
 
 /// Reads the raw key of a region: `fi_mr(3)`.

@@ -13,7 +13,7 @@ use core::ptr;
 
 use libc::iovec;
 
-use crate::ops::{call, checked, sized};
+use crate::ops::{call, checked, counted, sized};
 use crate::{
     FI_ENABLE, fi_addr_t, fi_alias, fi_info, fi_msg, fi_ops_domain, fi_rx_attr, fi_tx_attr, fid,
     fid_domain, fid_ep, fid_fabric, fid_pep, fid_stx, fid_t,
@@ -130,7 +130,7 @@ pub unsafe fn fi_getopt(
 pub unsafe fn fi_ep_alias(ep: *mut fid_ep, alias_ep: *mut *mut fid_ep, flags: u64) -> c_int {
     let mut fid = ptr::null_mut();
     // SAFETY: an endpoint starts with its fid; `fid` outlives the call.
-    let ret = unsafe { fi_alias(ep.cast(), &raw mut fid, flags) };
+    let ret = counted!(unsafe { fi_alias(ep.cast(), &raw mut fid, flags) });
     if ret == 0 {
         // SAFETY: the caller's out-parameter; the alias of an endpoint is an endpoint.
         unsafe { *alias_ep = fid.cast() };

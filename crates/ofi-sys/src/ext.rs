@@ -11,7 +11,7 @@
 use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 
-use crate::ops::checked;
+use crate::ops::{checked, counted};
 use crate::{
     FI_CLASS_LOG, FI_EXPORT_FID, FI_SUCCESS, fi_close, fi_control, fi_fid_export, fi_open,
     fi_ops_log, fid, fid_logging,
@@ -27,7 +27,7 @@ pub unsafe fn fi_export_fid(
 ) -> c_int {
     let mut exp = fi_fid_export { fid: expfid, flags, context };
     // SAFETY: the caller's fid; FI_EXPORT_FID takes a `fi_fid_export`, which outlives the call.
-    unsafe { fi_control(fid, FI_EXPORT_FID, (&raw mut exp).cast()) }
+    counted!(unsafe { fi_control(fid, FI_EXPORT_FID, (&raw mut exp).cast()) })
 }
 
 /// Imports an object made by the caller or another provider: `fi_provider(3)`.
@@ -69,6 +69,6 @@ pub unsafe fn fi_import_log(version: u32, flags: u64, log_fid: *mut fid_logging)
         (*log_fid).fid.fclass = FI_CLASS_LOG;
         (*(*log_fid).ops).size = size_of::<fi_ops_log>();
         let (name, fid) = (c"logging".as_ptr(), log_fid.cast());
-        fi_import(version, name, ptr::null_mut(), 0, flags, fid, fid.cast())
+        counted!(fi_import(version, name, ptr::null_mut(), 0, flags, fid, fid.cast()))
     }
 }

@@ -12,7 +12,7 @@ use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 
 use crate::generated::fi_alias;
-use crate::ops::{call, checked, sized};
+use crate::ops::{call, checked, counted, sized};
 use crate::{
     FI_ALIAS, FI_EINVAL, FI_GET_VAL, FI_SET_VAL, FI_TC_DSCP, fi_dupinfo, fi_fabric, fi_fid_var,
     fi_info, fi_ops, fid, fid_fabric,
@@ -35,7 +35,7 @@ pub const fn fi_tc_dscp_get(tclass: u32) -> u8 {
 #[inline]
 pub unsafe fn fi_allocinfo() -> *mut fi_info {
     // SAFETY: fi_dupinfo(3) allocates an empty fi_info for NULL.
-    unsafe { fi_dupinfo(ptr::null()) }
+    counted!(unsafe { fi_dupinfo(ptr::null()) })
 }
 
 /// Opens a fabric from an info, as `fi_fabric` does from its attribute: `fi_fabric(3)`.
@@ -52,7 +52,7 @@ pub unsafe fn fi_fabric2(
         return -FI_EINVAL;
     }
     // SAFETY: the caller's info, not NULL, and his out-parameter.
-    unsafe { fi_fabric((*info).fabric_attr, fabric, context) }
+    counted!(unsafe { fi_fabric((*info).fabric_attr, fabric, context) })
 }
 
 /// Closes an object, whatever its class: `fi_fabric(3)`.
@@ -72,7 +72,7 @@ pub unsafe fn fi_control(fid: *mut fid, command: c_int, arg: *mut c_void) -> c_i
 pub unsafe fn fi_alias(fid: *mut fid, alias_fid: *mut *mut fid, flags: u64) -> c_int {
     let mut alias = fi_alias { fid: alias_fid, flags };
     // SAFETY: the caller's fid; FI_ALIAS takes a `fi_alias`, which outlives the call.
-    unsafe { fi_control(fid, FI_ALIAS, (&raw mut alias).cast()) }
+    counted!(unsafe { fi_control(fid, FI_ALIAS, (&raw mut alias).cast()) })
 }
 
 /// Reads a provider variable of an object: `fi_control(3)`.
@@ -80,7 +80,7 @@ pub unsafe fn fi_alias(fid: *mut fid, alias_fid: *mut *mut fid, flags: u64) -> c
 pub unsafe fn fi_get_val(fid: *mut fid, name: c_int, val: *mut c_void) -> c_int {
     let mut var = fi_fid_var { name, val };
     // SAFETY: the caller's fid; FI_GET_VAL takes a `fi_fid_var`, which outlives the call.
-    unsafe { fi_control(fid, FI_GET_VAL, (&raw mut var).cast()) }
+    counted!(unsafe { fi_control(fid, FI_GET_VAL, (&raw mut var).cast()) })
 }
 
 /// Writes a provider variable of an object: `fi_control(3)`.
@@ -88,7 +88,7 @@ pub unsafe fn fi_get_val(fid: *mut fid, name: c_int, val: *mut c_void) -> c_int 
 pub unsafe fn fi_set_val(fid: *mut fid, name: c_int, val: *mut c_void) -> c_int {
     let mut var = fi_fid_var { name, val };
     // SAFETY: the caller's fid; FI_SET_VAL takes a `fi_fid_var`, which outlives the call.
-    unsafe { fi_control(fid, FI_SET_VAL, (&raw mut var).cast()) }
+    counted!(unsafe { fi_control(fid, FI_SET_VAL, (&raw mut var).cast()) })
 }
 
 /// Fetches a provider-specific table of operations: `fi_domain(3)`.

@@ -68,6 +68,9 @@
 )]
 
 mod additions;
+#[cfg(feature = "count-calls")]
+#[doc(hidden)]
+pub mod calls;
 mod compat;
 mod errno;
 mod generated;

@@ -14,14 +14,40 @@
 //! of psm2 and psm3 no `bind` and `control`, verbs datagrams no `cntr_open`, and so on. Not every table can be sized: `fi_ops_av_set` in the
 //! collective providers and `fi_ops_tagged` in `hook_debug` have a `size` of 0.
 //!
+//! All of them, and the functions that call others instead, are `counted!`: with the feature
+//! `count-calls`, see `calls`; without it that is nothing.
+//!
 //! # Safety
 //! What a caller states is in the crate's documentation.
+
+/// A call of the function around it, counted by what it answers.
+#[cfg(feature = "count-calls")]
+macro_rules! counted {
+    ($call:expr) => {{
+        fn here() {}
+        static PLACE: crate::calls::Place =
+            crate::calls::Place::new(|| crate::calls::path_of(&here));
+        let answer = $call;
+        PLACE.count(crate::calls::Answer::is_good(&answer));
+        answer
+    }};
+}
+
+/// Nothing is counted in this build.
+#[cfg(not(feature = "count-calls"))]
+macro_rules! counted {
+    ($call:expr) => {
+        $call
+    };
+}
 
 /// Calls an entry that every provider fills.
 macro_rules! call {
     ($obj:ident->$($table:ident).+->$entry:ident($($arg:expr),* $(,)?)) => {
-        // SAFETY: the caller's live object; providers fill this entry (see `ops`).
-        unsafe { (*(*$obj).$($table).+).$entry.unwrap_unchecked()($($arg),*) }
+        crate::ops::counted!(
+            // SAFETY: the caller's live object; providers fill this entry (see `ops`).
+            unsafe { (*(*$obj).$($table).+).$entry.unwrap_unchecked()($($arg),*) }
+        )
     };
 }
 
@@ -29,14 +55,14 @@ macro_rules! call {
 macro_rules! offered {
     ($obj:ident->$table:ident->$entry:ident($($arg:expr),* $(,)?)) => {
         // SAFETY: the caller's live object; a table that is there has this entry (see `ops`).
-        unsafe {
+        crate::ops::counted!(unsafe {
             let table = (*$obj).$table;
             if table.is_null() {
                 -crate::FI_ENOSYS as _
             } else {
                 (*table).$entry.unwrap_unchecked()($($arg),*)
             }
-        }
+        })
     };
 }
 
@@ -44,14 +70,14 @@ macro_rules! offered {
 macro_rules! checked {
     ($obj:ident->$($table:ident).+->$entry:ident($($arg:expr),* $(,)?)) => {
         // SAFETY: the caller's live object; the table is as old as the entry (see `ops`).
-        unsafe {
+        crate::ops::counted!(unsafe {
             let table = (*$obj).$($table).+;
             let entry = if table.is_null() { None } else { (*table).$entry };
             match entry {
                 Some(entry) => entry($($arg),*),
                 None => -crate::FI_ENOSYS as _,
             }
-        }
+        })
     };
 }
 
@@ -64,7 +90,7 @@ macro_rules! sized {
     };
     ($ops:ty, $obj:ident->$($table:ident).+->$entry:ident($($arg:expr),* $(,)?), else $none:expr) => {
         // SAFETY: the caller's live object; `size` says where the provider's table ends.
-        unsafe {
+        crate::ops::counted!(unsafe {
             let table: *const $ops = (*$obj).$($table).+;
             let end = if table.is_null() { 0 } else { (*table).size };
             let entry =
@@ -73,8 +99,8 @@ macro_rules! sized {
                 Some(entry) => entry($($arg),*),
                 None => $none,
             }
-        }
+        })
     };
 }
 
-pub(crate) use {call, checked, offered, sized};
+pub(crate) use {call, checked, counted, offered, sized};

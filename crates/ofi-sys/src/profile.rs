@@ -12,7 +12,7 @@ use core::ffi::{c_int, c_void};
 use core::mem;
 use core::ptr;
 
-use crate::ops::{call, sized};
+use crate::ops::{call, counted, sized};
 use crate::{fi_open_ops, fi_profile_desc, fi_profile_ops, fid, fid_profile};
 
 /// Sets the profile's variables back to 0: `fi_profile(3)`.
@@ -96,7 +96,9 @@ pub unsafe fn fi_profile_open(
 ) -> c_int {
     let mut ops = ptr::null_mut();
     // SAFETY: the caller's fid and context; `ops` outlives the call.
-    let ret = unsafe { fi_open_ops(fid, c"fi_profile_ops".as_ptr(), flags, &raw mut ops, context) };
+    let ret = counted!(unsafe {
+        fi_open_ops(fid, c"fi_profile_ops".as_ptr(), flags, &raw mut ops, context)
+    });
     if ret == 0 {
         // SAFETY: fi_profile(3): the pointer is that of the `ops` field inside a `fid_profile`.
         unsafe { *prof_fid = ops.byte_sub(mem::offset_of!(fid_profile, ops)).cast() };

@@ -10,6 +10,7 @@ use core::fmt;
 #[cfg(feature = "dlopen")]
 pub use self::loaded::load;
 use crate::generated::{fi_fabric_attr, fi_info, fi_param, fi_type, fid, fid_fabric};
+use crate::ops::counted;
 
 /// The version that the program is linked to, packed as by [`FI_VERSION`](crate::FI_VERSION);
 /// `None` with the feature `dlopen`.
@@ -57,9 +58,13 @@ pub fn load() -> Result<(), &'static LoadError> {
 }
 
 /// Declares each symbol once: the linked import or the slot in the loaded table, and the function
-/// that applications call. After `=` stands what it returns when there is no libfabric.
+/// that applications call. After `=` stands what it returns when there is no libfabric, after `then`
+/// who is told of what it returned.
 macro_rules! symbols {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $absent:expr;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $absent:expr $(, then $then:expr)?;
+    )*) => {
         #[cfg(not(feature = "dlopen"))]
         mod linked {
             use super::*;
@@ -107,18 +112,22 @@ macro_rules! symbols {
         $(
             $(#[$doc])*
             #[inline]
+            #[allow(clippy::let_and_return, clippy::let_unit_value, reason = "some are looked at")]
             pub unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
                 #[cfg(not(feature = "dlopen"))]
                 // SAFETY: the caller keeps the contract of the C function of this name.
-                unsafe {
-                    linked::$name($($arg),*)
-                }
+                let answer = counted!(unsafe { linked::$name($($arg),*) });
                 #[cfg(feature = "dlopen")]
-                match loaded::table() {
+                let answer = counted!(match loaded::table() {
                     // SAFETY: the caller keeps the contract of the C function of this name.
                     Some(table) => unsafe { (table.$name)($($arg),*) },
                     None => $absent,
-                }
+                });
+                $(
+                    #[cfg(feature = "count-calls")]
+                    $then(answer);
+                )?
+                answer
             }
         )*
     };
@@ -165,7 +174,10 @@ symbols! {
     /// `attr` comes from `fi_getinfo`, `fabric` may be written.
     fn fi_fabric(
         attr: *mut fi_fabric_attr, fabric: *mut *mut fid_fabric, context: *mut c_void
-    ) -> c_int = -crate::FI_ENOSYS;
+    ) -> c_int = -crate::FI_ENOSYS, then (|status: c_int| if status == 0 {
+        // SAFETY: it was opened with that attribute.
+        unsafe { crate::calls::opened(attr) }
+    });
 
     /// Opens an object of the library by name: `fi_open(3)`.
     ///

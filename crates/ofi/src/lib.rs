@@ -46,6 +46,7 @@
 //!                      |
 //!                      +-- send, recv, write, read, atomic --> Operation: inert, options chain
 //!                                           .post()         an Op on its way, or the buffer back
+//!                                           .submit()       an Op that may wait in line for room
 //!                                           .await          queues where there is no room
 //!                                           .wait(timeout)  the same, blocking
 //!                                           .inject()       a copy, nothing to wait for

@@ -12,7 +12,7 @@ use std::{
 
 use ofi_sys::fid;
 
-use crate::{Error, ErrorKind, Result, error::check, threading::Shared};
+use crate::{Errno, Error, ErrorKind, Result, error::check, threading::Shared};
 
 /// C structures that begin with a `struct fid`.
 ///
@@ -174,6 +174,17 @@ impl<H> fmt::Display for CloseError<H> {
 }
 
 impl<H> std::error::Error for CloseError<H> {}
+
+impl<H> From<CloseError<H>> for Error {
+    /// The handle of what is in use is dropped: it closes with the last one.
+    fn from(error: CloseError<H>) -> Error {
+        match error {
+            CloseError::InUse(_) => Error::from_errno(Errno::EBUSY, "fi_close")
+                .detail("not closed: other handles or objects use it"),
+            CloseError::Failed(error) => error,
+        }
+    }
+}
 
 /// Tells of something that has no caller to tell.
 pub(crate) fn report(object: &str, error: &Error) {

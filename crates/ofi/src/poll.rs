@@ -254,16 +254,18 @@ impl<T: Threading> PollSet<T> {
         let status = {
             // As for every read: no endpoint on them opens or closes during the call. In the order in
             // which opening and closing take these locks.
-            let (mut queues, mut counters) = (Vec::new(), Vec::new());
+            let (mut queues, mut raw, mut counters) = (Vec::new(), Vec::new(), Vec::new());
             for member in &self.members {
                 match &member.0 {
                     MemberKind::Queue(queue) => queues.push(&*queue.core),
                     MemberKind::Counter(counter) => counters.push(&**counter),
-                    MemberKind::Raw(_) => {}
+                    MemberKind::Raw(queue) => raw.push(&**queue),
                 }
             }
             queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
             let _readers: Vec<_> = queues.into_iter().map(CqCore::hold).collect();
+            raw.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+            let _inside: Vec<_> = raw.into_iter().map(RawCqCore::enter).collect();
             let _counters = counter::hold(counters.into_iter());
             // SAFETY: the set and all in it are open; the array has the room that is stated.
             unsafe {

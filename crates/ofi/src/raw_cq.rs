@@ -30,6 +30,10 @@ use crate::{
     wait::{self, Parkers, Source},
 };
 
+mod gate;
+
+use gate::{Gate, Inside, Shut};
+
 /// Entries that one call fetches at most.
 const BATCH: usize = 32;
 
@@ -60,6 +64,7 @@ pub(crate) struct RawCqCore<T: Threading> {
     /// Where the provider writes its data about an error.
     error_data: T::Lock<Vec<u8>>,
     parkers: Parkers,
+    gate: Gate<T>,
     /// The wait object is not to be used any more (quirk 12).
     wait_lost: AtomicBool,
     domain: Arc<DomainCore<T>>,
@@ -242,6 +247,7 @@ impl<T: Threading> RawCompletionQueueBuilder<T> {
             bound: AtomicBool::new(false),
             error_data: T::Lock::new(vec![0; info.domain().max_err_data().clamp(64, 4096)]),
             parkers: Parkers::default(),
+            gate: Gate::new(),
             wait_lost: AtomicBool::new(false),
             domain: Arc::clone(&self.domain.0),
         })))
@@ -278,6 +284,14 @@ fn granted<T>(fid: &Owned<fid_cq, T>, wish: RawWait, provider: &str) -> Wait {
     }
 }
 
+/// Shuts these queues, each once, in the order in which everybody takes them.
+pub(crate) fn shut<'a, T: Threading>(queues: [&'a RawCqCore<T>; 2]) -> Vec<Shut<'a, T>> {
+    let mut queues = queues.to_vec();
+    queues.sort_by_key(|queue| std::ptr::from_ref(*queue) as usize);
+    queues.dedup_by_key(|queue| std::ptr::from_ref(*queue));
+    queues.into_iter().map(RawCqCore::shut).collect()
+}
+
 /// The size of an entry.
 fn stride(format: CqFormat) -> Option<usize> {
     Some(match format {
@@ -291,7 +305,7 @@ fn stride(format: CqFormat) -> Option<usize> {
 
 impl<T: Threading> RawCompletionQueue<T> {
     /// Reads entries, as many as there are but at most `most` and 32, to the end of `entries`.
-    /// Never blocks. With the domain's `FI_SOURCE`, senders come along.
+    /// Never blocks, but for another thread that makes or closes an endpoint on it just now. With the domain's `FI_SOURCE`, senders come along.
     ///
     /// # Errors
     ///
@@ -304,7 +318,7 @@ impl<T: Threading> RawCompletionQueue<T> {
     }
 
     /// Reads as [`read`](Self::read), waiting up to `timeout` for the first entry. 0 entries also
-    /// after [`signal`](Self::signal).
+    /// after [`signal`](Self::signal), and where another thread makes or closes an endpoint on it.
     ///
     /// # Errors
     ///
@@ -377,6 +391,8 @@ impl<T: Threading> RawCompletionQueue<T> {
     #[must_use]
     pub fn try_wait(&self) -> bool {
         let core = &*self.0;
+        // It drives the provider, too.
+        let _inside = core.enter();
         if !matches!(core.wait(), Wait::Native(Some(_))) {
             return false;
         }
@@ -434,6 +450,25 @@ impl<T: Threading> RawCqCore<T> {
         Arc::ptr_eq(&self.domain, domain)
     }
 
+    /// As a reader: until it is dropped, no endpoint is made or closed on this queue.
+    pub(crate) fn enter(&self) -> Inside<'_, T> {
+        self.gate.enter()
+    }
+
+    /// Nobody reads it until this is dropped.
+    fn shut(&self) -> Shut<'_, T> {
+        // Who found the wait object there may be blocked on it still, though it is lost by now.
+        self.gate.shut(|| match self.wait {
+            Wait::None => {}
+            Wait::Looks => self.parkers.signal(),
+            // SAFETY: the queue is open and has a wait object (rule W1).
+            Wait::Native(_) => unsafe {
+                // Where that fails, a reader that blocks comes back when its time is over.
+                ofi_sys::fi_cq_signal(self.fid.as_ptr());
+            },
+        })
+    }
+
     pub(crate) fn note_bound(&self) {
         self.bound.store(true, Ordering::Release);
     }
@@ -453,12 +488,14 @@ impl<T: Threading> RawCqCore<T> {
         if !self.bound.load(Ordering::Acquire) {
             return Err(Error::invalid("fi_cq_read", "no endpoint was bound to the queue"));
         }
+        let _inside = self.enter();
         // The widest format; narrower entries lie packed at their own size (fault 6).
         let mut room = [const { MaybeUninit::<fi_cq_tagged_entry>::zeroed() }; BATCH];
         let mut sources = [FI_ADDR_NOTAVAIL; BATCH];
         let count = most.min(BATCH);
-        // Nothing to wait for, but it drives the provider (rule W9).
-        let timeout = timeout.filter(|_| count > 0);
+        // With a count of 0 there is nothing to wait for, but it drives the provider (rule W9). The wait
+        // object may have been lost since the caller looked.
+        let timeout = timeout.filter(|_| count > 0 && matches!(self.wait(), Wait::Native(_)));
         let (fid, buffer, from) =
             (self.fid.as_ptr(), room.as_mut_ptr().cast::<c_void>(), sources.as_mut_ptr());
         // SAFETY: the queue is open; there is room for `count` entries of any format, and as many

@@ -15,12 +15,12 @@ use crate::{
     RawCompletionQueue, Result,
     av::AvCore,
     av::local,
-    counter::CounterCore,
+    counter::{self, CounterCore},
     domain::DomainCore,
     error::{Needs, check},
     object::{CloseError, Owned, refuse_fork},
     quirks::{Defect, quirk},
-    raw_cq::RawCqCore,
+    raw_cq::{self, RawCqCore},
     threading::{Shared, Threading},
 };
 
@@ -39,7 +39,7 @@ pub struct RawEndpoint<T: Threading = Shared> {
     transmit: Arc<RawCqCore<T>>,
     receive: Arc<RawCqCore<T>>,
     _av: Arc<AvCore<T>>,
-    _counters: Vec<Arc<CounterCore<T>>>,
+    counters: Vec<Arc<CounterCore<T>>>,
     _domain: Arc<DomainCore<T>>,
 }
 
@@ -156,7 +156,7 @@ impl<T: Threading> RawEndpointBuilder<T> {
         } else {
             vec![(transmit.0.raw(), ofi_sys::FI_TRANSMIT), (receive.0.raw(), ofi_sys::FI_RECV)]
         };
-        let Opened { fid, info, .. } = Setup {
+        let setup = Setup {
             domain: &self.domain,
             info: &self.info,
             kind,
@@ -164,8 +164,11 @@ impl<T: Threading> RawEndpointBuilder<T> {
             queues: &queues,
             counters: &self.counters,
             options: &self.options,
-        }
-        .open(|_| Ok(()))?;
+        };
+        let Opened { fid, info, .. } = {
+            let _readers = raw_cq::shut([&*transmit.0, &*receive.0]);
+            setup.open(|_| Ok(()))?
+        };
         transmit.0.note_bound();
         receive.0.note_bound();
         Ok(RawEndpoint {
@@ -175,7 +178,7 @@ impl<T: Threading> RawEndpointBuilder<T> {
             transmit: transmit.0,
             receive: receive.0,
             _av: av.0,
-            _counters: self.counters.into_cores(),
+            counters: self.counters.into_cores(),
             _domain: Arc::clone(domain),
         })
     }
@@ -356,15 +359,20 @@ impl<T: Threading> RawEndpoint<T> {
     }
 
     fn shut(&self) -> Result<()> {
+        let near = !self.fid.is_closed() && local::concerns(&self.info);
+        if near {
+            // As in `close.rs`.
+            local::settle();
+        }
+        let _readers = raw_cq::shut([&*self.transmit, &*self.receive]);
+        let _counters = counter::hold(self.counters.iter().map(|counter| &**counter));
         if quirk(self.info.provider(), Defect::TrywaitAfterClose).is_some() {
             self.transmit.lose_wait();
             self.receive.lose_wait();
         }
-        if self.fid.is_closed() || !local::concerns(&self.info) {
+        if !near {
             return self.fid.close();
         }
-        // As in `close.rs`.
-        local::settle();
         let closed = self.name().ok().and_then(|name| local::close(&name, || self.fid.close()));
         closed.unwrap_or_else(|| {
             self.fid.leak();

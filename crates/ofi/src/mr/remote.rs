@@ -81,6 +81,28 @@ impl RemoteRegion {
         &self.0
     }
 
+    /// What a peer says of its region in a form of its own: a program in C, mostly.
+    ///
+    /// `addr` is the address of the first byte, or 0 where that peer's domain has no
+    /// `FI_MR_VIRT_ADDR` (rule M6); `access` what it permits.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if the region goes beyond the last address.
+    pub fn from_parts(addr: u64, len: u64, key: u64, access: Access) -> Result<RemoteRegion> {
+        if addr.checked_add(len).is_none() {
+            return Err(Error::invalid(NAME, "the region goes beyond the last address"));
+        }
+        let rights = access & (Access::REMOTE_READ | Access::REMOTE_WRITE);
+        Ok(RemoteRegion(Parts { base: addr, len, key, rights, raw: None }))
+    }
+
+    /// Where a peer begins to count: the owner's address of the first byte, or 0 (rule M6).
+    #[must_use]
+    pub fn addr(&self) -> u64 {
+        self.0.base
+    }
+
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -260,6 +282,14 @@ mod tests {
             assert_eq!(RemoteRegion::from_bytes(&region.to_bytes()).unwrap(), region);
             assert_eq!(region.raw_key().map(<[u8]>::len), Some(size));
         }
+    }
+
+    #[test]
+    fn a_foreign_region_is_told_by_its_parts() {
+        let Parts { base, len, key, rights, .. } = REGION.0;
+        let made = RemoteRegion::from_parts(base, len, key, rights | Access::SEND).unwrap();
+        assert_eq!((&made, made.addr()), (&REGION, base));
+        assert!(RemoteRegion::from_parts(u64::MAX, 1, key, rights).is_err());
     }
 
     /// Bytes that an earlier release made.

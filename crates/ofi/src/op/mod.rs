@@ -3,6 +3,7 @@
 //! ```text
 //! ep.send(buf, peer).tag(7)      Operation: inert
 //!     .post()                    Op, or the buffer back at once
+//!     .submit()                  Op, which may wait for room
 //!     .await                     queues under backpressure, then as an Op
 //!     .wait(timeout)             the same, blocking this thread
 //!     .inject()                  copied by the provider, nothing to wait for
@@ -244,6 +245,17 @@ where
     #[inline(always)]
     pub fn post(self) -> Result<Op<V, B, T>, Failed<B>> {
         self.start(false)
+    }
+
+    /// Posts the operation, or puts it at the end of the line for its destination where there is no
+    /// room: whoever drives the queue posts it then. As `.await` begins, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// With the buffer, and nothing posted: as [`post`](Self::post), but never `Busy`.
+    #[inline(always)]
+    pub fn submit(self) -> Result<Op<V, B, T>, Failed<B>> {
+        self.start(true)
     }
 
     /// Posts the operation, waiting for room if need be, and blocks until it is done.

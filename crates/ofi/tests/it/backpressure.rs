@@ -13,7 +13,7 @@ use crate::harness::{LIMIT, List, Mode, Pair, Stop, Target, Verdict, cases, prog
 
 pub fn register(list: &mut List) {
     cases!(list, rdm: busy_gives_the_buffer_back queued_in_order dead_peer_delays_nobody);
-    cases!(list, rdm: queued_and_dropped queued_and_closed);
+    cases!(list, rdm: submitted_in_order queued_and_dropped queued_and_closed);
 }
 
 /// Far more posts than any queue has room for.
@@ -65,6 +65,24 @@ fn busy_gives_the_buffer_back<K: Connectionless, T: Mode>(t: &Target) -> Verdict
     p.warm()?;
     let (posted, _) = fill(&p)?;
     receive_in_order(&p, posted.len() as u32)?;
+    for send in posted {
+        send.wait(LIMIT)?;
+    }
+    Ok(())
+}
+
+/// Submitted posts wait in the line, without a future, and arrive in their order.
+// rule: B4, B38
+fn submitted_in_order<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let p = Pair::<K, T>::open(t, Caps::MSG)?;
+    p.warm()?;
+    let (mut posted, refused) = fill(&p)?;
+    let first = posted.len() as u32;
+    posted.push(p.a.send(refused, p.to_b).submit()?);
+    for n in first + 1..first + 40 {
+        posted.push(p.a.send(message(n), p.to_b).submit()?);
+    }
+    receive_in_order(&p, first + 40)?;
     for send in posted {
         send.wait(LIMIT)?;
     }

@@ -9,7 +9,7 @@ use std::{
 
 use ofi::{
     Access, Caps, Connectionless, CqFormat, Defect, Memory, RawCompletionQueue, RawEndpoint,
-    WaitError, quirk,
+    RawWait, WaitError, quirk,
 };
 
 use crate::{
@@ -23,6 +23,7 @@ pub fn register(list: &mut List) {
     cases!(list, rdm: quirk_25_last_connection_dangles received_from_a_closed_sender);
     cases!(list, rdm: quirk_26_fetches_crash quirk_29_entries_come_late);
     cases!(list, dgram: quirk_30_failed_join_stays);
+    cases!(list, rdm: quirk_66_sread_follows_closed);
     cases!(list, rdm: closed_while_somebody_connects inserted_while_messages_wait);
     cases!(list, rdm: closed_before_the_peer_looks);
     cases!(list, rdm: quirk_69_unenabled_close_crashes);
@@ -532,4 +533,41 @@ fn quirk_69_unenabled_close_crashes<K: Connectionless, T: Mode>(t: &Target) -> V
         }
     }
     std::process::exit(0)
+}
+
+/// Defects 66 and 67: a thread that blocks on a queue looks after endpoints that were closed.
+fn quirk_66_sread_follows_closed<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    // On 1.17 the call would not come back by itself.
+    let concerned = ["shm", "sm2"].contains(&t.provider.as_str());
+    if !concerned || quirk(&t.provider, Defect::SreadIgnoresTimeout).is_some() {
+        return Ok(());
+    }
+    if Parent::role().is_none() {
+        return shown(quirk(&t.provider, Defect::TrywaitAfterClose).is_some(), libc::SIGSEGV);
+    }
+    let rig = Rig::<T>::open(t, Caps::MSG)?;
+    let queue = rig.domain.raw_completion_queue().wait(RawWait::Blocking).open()?;
+    let open = || {
+        let builder = rig.domain.raw_endpoint(&rig.info).address_vector(&rig.av);
+        // SAFETY: nobody sends anything to it.
+        unsafe { builder.completion_queue(&queue).enable() }
+    };
+    let stays = open()?;
+    for _ in 0..4 {
+        open()?.close()?;
+    }
+    Parent::new().say("now")?;
+    let mut room = [0_u8; 256];
+    // SAFETY: the queue is open, has a wait object, and the room is for several entries; what was
+    // allocated is never freed.
+    unsafe {
+        // Whatever has the memory of the closed ones by then.
+        for size in (64..16384).step_by(16).flat_map(|size| [size; 3]) {
+            libc::memset(libc::malloc(size), 0x5A, size);
+        }
+        let (fid, none) = (queue.as_raw(), std::ptr::null());
+        ofi_sys::fi_cq_sread(fid, room.as_mut_ptr().cast(), 1, none, 20);
+    }
+    drop(stays);
+    Ok(())
 }

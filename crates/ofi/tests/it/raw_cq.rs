@@ -3,11 +3,12 @@
 
 use std::{
     ffi::c_void,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use ofi::{
-    Caps, CloseError, Connectionless, CqFlags, CqFormat, ErrorKind, RawCompletion,
+    BindFlags, Caps, CloseError, Connectionless, CqFlags, CqFormat, ErrorKind, RawCompletion,
     RawCompletionQueue, RawEndpoint, RawRead, RawWait, Threading,
 };
 
@@ -26,7 +27,7 @@ pub fn register(list: &mut List) {
         a_failure_is_fetched_with_its_context
         tagged_messages_need_the_capability
     );
-    cases!(list, rdm_shared: a_signal_ends_blocking);
+    cases!(list, rdm_shared: a_signal_ends_blocking opened_and_closed_while_read);
 }
 
 /// What an operation's context points at: as large as any provider may write (rule B7).
@@ -361,5 +362,57 @@ fn a_queue_is_open_as_long_as_its_endpoint<K: Connectionless, T: Mode>(t: &Targe
     drop((cq, dispatching, av, domain, fabric));
     ep.close()?;
     assert_eq!(ofi::leaked().objects, 0);
+    Ok(())
+}
+
+/// Endpoints come and go on a queue that others read, look at and block on: no reader sees one that is
+/// half made, or half gone. Most providers would crash.
+// rule: L4, L5, W10
+fn opened_and_closed_while_read<K: Connectionless>(t: &Target) -> Verdict {
+    let rig = Rig::<ofi::Shared>::open(t, Caps::MSG)?;
+    // Where there is nothing to block on, reading is what there is.
+    let blocking = rig.domain.raw_completion_queue().wait(RawWait::Blocking).open();
+    let blocks = blocking.is_ok();
+    let cq = blocking.or_else(|_| rig.domain.raw_completion_queue().open())?;
+    let counter = rig.domain.counter()?;
+    // The queue is never without one.
+    let (first, _) = on_queue(&rig, &cq)?;
+    let done = AtomicBool::new(false);
+    let go_on = || !done.load(Ordering::Relaxed);
+    std::thread::scope(|scope| -> Verdict {
+        let readers = [
+            scope.spawn(|| {
+                while go_on() {
+                    assert!(matches!(cq.read(&mut Vec::new(), 8), Ok(RawRead::Entries(0))));
+                }
+            }),
+            scope.spawn(|| {
+                while go_on() && blocks {
+                    let read = cq.sread(&mut Vec::new(), 8, Duration::from_millis(50));
+                    assert!(matches!(read, Ok(RawRead::Entries(0))));
+                }
+            }),
+            scope.spawn(|| {
+                while go_on() {
+                    std::hint::black_box(counter.read());
+                }
+            }),
+        ];
+        let run = || -> Verdict {
+            for _ in 0..16 {
+                let builder = rig.domain.raw_endpoint(&rig.info).address_vector(&rig.av);
+                let builder = builder.completion_queue(&cq).counter(&counter, BindFlags::RECV);
+                // SAFETY: nobody sends anything to it.
+                let ep = unsafe { builder.enable() }?;
+                ep.close()?;
+            }
+            Ok(())
+        };
+        let result = run();
+        done.store(true, Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().expect("it ends"));
+        result
+    })?;
+    first.close()?;
     Ok(())
 }

@@ -171,6 +171,8 @@ pub(in super::super) const UNSUPPORTED: &[Unsupported] = &[
     no("queues::descriptor", "udp;ofi_rxd", ALL, NO_FD),
     no("backpressure::busy_gives_the_buffer_back", "udp;ofi_rxd", ALL, UNBOUNDED),
     no("backpressure::busy_gives_the_buffer_back", "tcp::rdm", SINCE_2, UNBOUNDED),
+    no("backpressure::submitted_in_order", "udp;ofi_rxd", ALL, UNBOUNDED),
+    no("backpressure::submitted_in_order", "tcp::rdm", SINCE_2, UNBOUNDED),
     no("backpressure::queued_in_order", "udp;ofi_rxd", ALL, UNBOUNDED),
     no("backpressure::queued_in_order", "tcp::rdm", SINCE_2, UNBOUNDED),
     no("backpressure::queued_and_dropped", "udp;ofi_rxd", ALL, UNBOUNDED),
