@@ -58,6 +58,10 @@ pub(super) enum Check {
     Atomic,
     /// Many messages come into one buffer.
     Many,
+    /// Counters tell how many messages were sent and received.
+    Counters,
+    /// A group has barriers, and sums over its members.
+    Collectives,
     /// Private data go with connecting, accepting and rejecting.
     PrivateData,
 }
@@ -134,7 +138,7 @@ impl EndpointKind {
 
 impl Check {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Check; 10] = [
+    pub(super) const ALL: [Check; 12] = [
         Check::Open,
         Check::Reach,
         Check::Inject,
@@ -144,6 +148,8 @@ impl Check {
         Check::Remote,
         Check::Atomic,
         Check::Many,
+        Check::Counters,
+        Check::Collectives,
         Check::PrivateData,
     ];
 
@@ -152,6 +158,7 @@ impl Check {
         match self {
             Check::Open => place == Place::OneProcess,
             Check::PrivateData => kind == EndpointKind::Msg,
+            Check::Collectives => kind == EndpointKind::Rdm,
             _ => true,
         }
     }
@@ -163,6 +170,9 @@ impl Check {
             Check::Remote => (Caps::MSG | Caps::RMA, Some("FI_RMA")),
             Check::Atomic => (Caps::MSG | Caps::RMA | Caps::ATOMIC, Some("FI_ATOMIC")),
             Check::Many => (Caps::MSG | Caps::MULTI_RECV, Some("FI_MULTI_RECV")),
+            Check::Collectives => {
+                (Caps::MSG | Caps::TAGGED | Caps::COLLECTIVE, Some("FI_COLLECTIVE"))
+            }
             _ => (Caps::MSG, None),
         }
     }
@@ -237,6 +247,8 @@ impl fmt::Display for Check {
             Check::Remote => "RMA",
             Check::Atomic => "atomics",
             Check::Many => "multi-recv",
+            Check::Counters => "counters",
+            Check::Collectives => "collectives",
             Check::PrivateData => "CM data",
         })
     }

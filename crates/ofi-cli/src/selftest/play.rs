@@ -5,8 +5,9 @@ use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use ofi::{
-    AddressFormat, CloseError, CompletionQueue, ConnectError, Connecting, Connectionless, Dgram,
-    Domain, ErrorKind, Fabric, FabricAddress, Hints, Info, Msg, PassiveEndpoint, Quirk, Rdm,
+    AddressFormat, BindFlags, CloseError, CompletionQueue, ConnectError, Connecting,
+    Connectionless, Counter, Dgram, Domain, EndpointBuilder, ErrorKind, Fabric, FabricAddress,
+    Hints, Info, Kind, Msg, PassiveEndpoint, Quirk, Rdm, Shared,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::print;
 
+mod group;
 mod messages;
 mod remote;
 
@@ -96,6 +98,7 @@ fn play(cell: &Cell, part: &Part) -> anyhow::Result<()> {
     let first = !matches!(part, Part::Listen(_));
     let mut cast = Cast { cell, info, patience, channel: channel.as_mut(), first };
     let verdict = match cell.target.kind {
+        _ if cell.check == Check::Collectives => cast.collectives(),
         EndpointKind::Rdm => cast.connectionless::<Rdm>(),
         EndpointKind::Dgram => cast.connectionless::<Dgram>(),
         EndpointKind::Msg => cast.connected(),
@@ -176,9 +179,10 @@ impl Cast<'_> {
         let domain: Domain = fabric.domain(&info)?;
         let vector = domain.address_vector().open()?;
         let queue = domain.completion_queue().open()?;
+        let counted = self.counted(&domain)?;
         let make = || {
             let builder = domain.endpoint::<K>(&info).address_vector(&vector);
-            builder.completion_queue(&queue).enable()
+            count(builder, counted.as_ref()).completion_queue(&queue).enable()
         };
         let mine = make()?;
         // The second one stands for the peer where there is no other process.
@@ -197,11 +201,13 @@ impl Cast<'_> {
                 self.traffic(&domain, &queue, &To(mine.clone(), address), other.as_ref())?;
             }
         }
+        self.counts(counted.as_ref())?;
         let mut ends = vec![mine];
         ends.extend(other);
         for end in ends {
             closed("endpoint", end.close(self.patience))?;
         }
+        drop(counted);
         closed("address vector", vector.close())?;
         closed("completion queue", queue.close())?;
         closed("domain", domain.close())
@@ -213,9 +219,10 @@ impl Cast<'_> {
         let events = fabric.event_queue().open()?;
         let domain: Domain = fabric.domain(&info)?;
         let queue = domain.completion_queue().open()?;
+        let counted = self.counted(&domain)?;
         let with = |info: &Info| {
             let builder = domain.endpoint::<Msg>(info).completion_queue(&queue);
-            builder.event_queue(&events)
+            count(builder, counted.as_ref()).event_queue(&events)
         };
         // In two processes only the one that does not speak first listens.
         let listener = if self.channel.is_none() || !self.first {
@@ -282,6 +289,7 @@ impl Cast<'_> {
                     (None, None) => unreachable!("one side is here"),
                 }
             }
+            self.counts(counted.as_ref())?;
             for end in connected.into_iter().chain(accepted) {
                 closed("endpoint", end.close(self.patience))?;
             }
@@ -289,6 +297,7 @@ impl Cast<'_> {
         if let Some(listener) = listener {
             closed("passive endpoint", listener.close())?;
         }
+        drop(counted);
         closed("completion queue", queue.close())?;
         closed("domain", domain.close())?;
         closed("event queue", events.close())
@@ -307,6 +316,27 @@ impl Cast<'_> {
             Check::Many => self.many(queue, mine, other),
             _ => self.messages(queue, mine, other),
         }
+    }
+
+    /// Counters of sends and receives, where the check is of those.
+    fn counted(&self, domain: &Domain) -> anyhow::Result<Option<[Counter; 2]>> {
+        if self.cell.check != Check::Counters {
+            return Ok(None);
+        }
+        Ok(Some([settled(domain.counter())?, settled(domain.counter())?]))
+    }
+
+    /// That they have counted what went: one message each way.
+    fn counts(&self, counted: Option<&[Counter; 2]>) -> anyhow::Result<()> {
+        let Some(counters) = counted else { return Ok(()) };
+        let expected = if self.channel.is_none() { 2 } else { 1 };
+        for (counter, what) in counters.iter().zip(["sends", "receives"]) {
+            let told = counter.wait(expected, self.patience).context("fi_cntr_wait")?;
+            let (count, errors) = (counter.read(), counter.read_errors());
+            ensure!(told, "{count} {what} were counted of {expected}");
+            ensure!(errors == 0, "{errors} {what} were counted as failed");
+        }
+        Ok(())
     }
 
     fn request(&self, listener: &PassiveEndpoint) -> anyhow::Result<ofi::ConnRequest> {
@@ -339,6 +369,27 @@ fn starts_with(whose: &str, data: &[u8], expected: &[u8]) -> anyhow::Result<()> 
         String::from_utf8_lossy(expected)
     );
     Ok(())
+}
+
+/// That nothing is offered is no failure.
+fn settled<V>(result: ofi::Result<V>) -> anyhow::Result<V> {
+    result.or_else(|error| match error.kind() {
+        ErrorKind::Unsupported { .. } => unsupported(error.to_string()),
+        _ => Err(error.into()),
+    })
+}
+
+/// An endpoint whose sends and receives are counted.
+fn count<K: Kind>(
+    builder: EndpointBuilder<K, Shared>,
+    counters: Option<&[Counter; 2]>,
+) -> EndpointBuilder<K, Shared> {
+    match counters {
+        None => builder,
+        Some([sends, receives]) => {
+            builder.counter(sends, BindFlags::TRANSMIT).counter(receives, BindFlags::RECV)
+        }
+    }
 }
 
 fn closed<H>(what: &str, result: Result<(), CloseError<H>>) -> anyhow::Result<()> {

@@ -60,7 +60,8 @@ fn connections_and_their_data() {
     }
     assert!(msg.count() >= 2, "{text}");
     // Every check has its column.
-    let header = "open reach inject eager 1 MiB tagged RMA atomics multi-recv CM data";
+    let header =
+        "open reach inject eager 1 MiB tagged RMA atomics multi-recv counters collectives CM data";
     assert!(rows[0].join(" ").ends_with(header), "{text}");
     assert!(text.contains(" 0 FAILED"), "{text}");
 }
