@@ -418,13 +418,10 @@ impl<T: Threading> Setup<'_, T> {
         bind(fid.as_ptr())?;
         self.options.apply(fid.as_ptr(), provider, false)?;
         // SAFETY: open, and bound to all it needs.
-        let status = unsafe { ofi_sys::fi_enable(fid.as_ptr()) };
+        let mut status = unsafe { ofi_sys::fi_enable(fid.as_ptr()) };
         if status != 0 && quirk(provider, Defect::UnenabledCloseCrashes).is_some() {
-            // Its queues would be read through it, and there is no taking it out of them.
-            eprintln!(
-                "ofi: another process took the endpoint's place just now (quirk 69): {status}"
-            );
-            std::process::abort();
+            // SAFETY: as above; nobody reads what it is bound to meanwhile.
+            status = until_enabled(|| unsafe { ofi_sys::fi_enable(fid.as_ptr()) });
         }
         check(i64::from(status), "fi_enable")?;
         let mut injected = 0;
@@ -470,6 +467,27 @@ fn rehearse<T: Threading>(domain: &Domain<T>, info: &Info) -> Result<()> {
             domain.0.leak();
             std::mem::forget((fid, queue, vector));
             Err(error)
+        }
+    }
+}
+
+/// Another process took the place that was there for the rehearsal, maybe for one of its own: tries
+/// again. Its queues would be read through an endpoint that is not enabled, and there is no taking it
+/// out of them, so that there is no going on without.
+#[cold]
+fn until_enabled(enable: impl Fn() -> i32) -> i32 {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+    const REST: std::time::Duration = std::time::Duration::from_millis(1);
+    let begun = std::time::Instant::now();
+    loop {
+        std::thread::sleep(REST);
+        let status = enable();
+        if status == 0 {
+            return status;
+        }
+        if begun.elapsed() > PATIENCE {
+            eprintln!("ofi: an endpoint's place was taken, and no other came free (quirk 69)");
+            std::process::abort();
         }
     }
 }
