@@ -120,7 +120,16 @@ fn options(text: &str) -> Vec<String> {
             || is_name(word, "FI_") && word.ends_with("_WORK")
     };
     let words = words.filter(|word| !word.ends_with("_H"));
-    words.filter(wanted).map(str::to_owned).collect()
+    words.filter(wanted).map(str::to_owned).chain(commands(text)).collect()
+}
+
+/// The commands of `fi_control` are an enumeration without a name, which begins with this one.
+fn commands(text: &str) -> Vec<String> {
+    const FIRST: &str = "FI_GETFIDFLAG";
+    let list = text.split_once(FIRST).and_then(|(_, rest)| rest.split_once('}'));
+    let rest = list.into_iter().flat_map(|(members, _)| members.split(','));
+    let rest = rest.map(|member| member.trim().to_owned()).filter(|name| is_name(name, "FI_"));
+    list.map(|_| FIRST.to_owned()).into_iter().chain(rest).collect()
 }
 
 fn is_name(word: &str, prefix: &str) -> bool {

@@ -44,7 +44,7 @@ usage: cargo xtask <command>
                               what the binding costs against raw calls in the same run
   tidy                        the house rules: file sizes, unsafe modules, SAFETY comments
   rules [--list]              every rule of docs/rules.md and the tests that carry its id
-  coverage [--json]           every function and option of libfabric's headers, and where it is wrapped
+  coverage [--json]           every function, option and command of libfabric's headers, and where it is wrapped
   coverage --ran [--json]     every function, and on which provider and version the tests made it succeed:
                               what the last `test` and `test --libfabric 2` left is added up
   deny                        licences, bans and sources of the dependencies

@@ -80,6 +80,7 @@ pub enum RawWait {
     None,
     /// In [`sread`](RawCompletionQueue::sread), by whatever means the provider has.
     #[doc(alias = "FI_WAIT_UNSPEC")]
+    #[doc(alias = "FI_GETWAITOBJ")]
     Blocking,
     /// In `sread`, or by a [descriptor](RawCompletionQueue::fd).
     #[doc(alias = "FI_WAIT_FD")]

@@ -27,6 +27,7 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     /// As `enable`; `Unsupported` where the provider has no aliases.
     #[doc(alias = "fi_alias")]
     #[doc(alias = "fi_ep_alias")]
+    #[doc(alias = "FI_ALIAS")]
     #[expect(clippy::type_complexity, reason = "an endpoint and its aliases")]
     pub fn enable_with_aliases(
         self,

@@ -266,6 +266,7 @@ impl<K: Connectionless, T: Threading> EndpointBuilder<K, T> {
     #[doc(alias = "fi_endpoint")]
     #[doc(alias = "fi_ep_bind")]
     #[doc(alias = "fi_enable")]
+    #[doc(alias = "FI_ENABLE")]
     pub fn enable(self) -> Result<Endpoint<K, T>> {
         if self.av.is_none() {
             return Err(Error::new(ErrorKind::Invalid, "fi_endpoint")

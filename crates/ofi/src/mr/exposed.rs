@@ -92,6 +92,7 @@ impl<T: Threading> ExposedRegion<T> {
     /// What a peer needs to access it; the first piece, of a region of several.
     #[doc(alias = "fi_mr_key")]
     #[doc(alias = "fi_mr_raw_attr")]
+    #[doc(alias = "FI_GET_RAW_MR")]
     #[must_use]
     pub fn remote(&self) -> RemoteRegion {
         self.0.remote(&self.0.pieces[0], 0)
@@ -172,6 +173,7 @@ impl<T: Threading> ExposedRegion<T> {
     /// `FI_MR_MMU_NOTIFY` while slices or parts of the region are in use, because the region cannot be
     /// used meanwhile (rule M11); `Unsupported`; what the provider says.
     #[doc(alias = "fi_mr_refresh")]
+    #[doc(alias = "FI_REFRESH")]
     pub fn refresh(&mut self, range: impl RangeBounds<usize>) -> Result<()> {
         let (start, len) = part(self.0.len(), range)?;
         let exclusive = self.0.registration.domain.mr_mode.contains(MrMode::MMU_NOTIFY);

@@ -58,6 +58,8 @@ impl<T: Threading> Domain<T> {
     /// `Invalid` if its key is of another form than this domain's; what the provider says.
     #[doc(alias = "fi_mr_map_raw")]
     #[doc(alias = "fi_mr_unmap_key")]
+    #[doc(alias = "FI_MAP_RAW_MR")]
+    #[doc(alias = "FI_UNMAP_KEY")]
     pub fn map(&self, region: &RemoteRegion) -> Result<MappedRegion<T>> {
         refuse_fork(NAME)?;
         let all = RemoteSlice::from(region);
