@@ -159,12 +159,20 @@ const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);
 
-/// Whether a provider never writes behind a multi-receive buffer, however long messages are, and
-/// releases it when it is done. Known of these.
+/// Whether a provider never writes behind a multi-receive buffer, however long messages are, releases
+/// it when the last of them is in, and marks the end of a cancelled one. Known of these: before 1.20 tcp
+/// released it when the last message was matched, before 2.1 it did not mark the cancel of a fresh one.
 pub(crate) fn checks_many(provider: &str) -> bool {
     // `ofitest` is the provider of this crate's own tests.
-    let known = |layer| layer == "tcp" && version() >= V1_18 || layer == "ofitest";
+    let known = |layer| layer == "tcp" && version() >= V2_1 || layer == "ofitest";
     provider.split(';').all(known)
+}
+
+/// Whether the same is known of a provider if no message is longer than what is always left. Not of
+/// sockets, whose errors, and so the end of a cancel, overtake the entries of messages.
+pub(crate) fn holds_many(provider: &str) -> bool {
+    const KNOWN: &[&str] = &["tcp", "shm", "sm2", "udp", "ofi_rxm", "ofi_rxd"];
+    version() >= V2_1 && provider.split(';').all(|layer| KNOWN.contains(&layer))
 }
 
 /// How long messages may be that a provider takes in at once, in bytes, where it forgets those that it
@@ -180,8 +188,9 @@ pub(crate) fn taken_at_once(provider: &str, info: &Info) -> usize {
 }
 
 /// Whether a multi-receive buffer whose cancel has an entry is free: the entry does not always say it.
+/// It does on rxm, where a message that ends with its connection has such an entry, too.
 pub(crate) fn cancel_is_last(provider: &str) -> bool {
-    const KNOWN: &[&str] = &["sockets", "shm", "sm2", "ofi_rxm", "ofi_rxd"];
+    const KNOWN: &[&str] = &["shm", "sm2", "ofi_rxd"];
     provider.rsplit(';').next().is_some_and(|layer| KNOWN.contains(&layer))
 }
 

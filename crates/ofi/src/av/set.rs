@@ -198,13 +198,14 @@ impl<T: Threading> AvSet<T> {
     pub fn remove(&mut self, address: Address) -> Result<()> {
         const NAME: &str = "fi_av_set_remove";
         self.whole(NAME)?;
-        let rest: Vec<Address> = self.without(|member| member.is_same_entry(&address));
-        if rest.len() == self.members.len() {
+        let member = self.members.iter().find(|member| member.is_same_entry(&address)).copied();
+        let Some(member) = member.filter(|member| member.raw == address.raw) else {
             return Err(Error::new(ErrorKind::NotFound, NAME).detail(format!("{address:?}")));
-        }
+        };
+        let rest: Vec<Address> = self.without(|other| other.is_same_entry(&member));
         self.keep(rest, NAME, |set| {
-            // SAFETY: the set is open.
-            unsafe { ofi_sys::fi_av_set_remove(set, address.raw) }
+            // SAFETY: the set is open, and the number is that of a member.
+            unsafe { ofi_sys::fi_av_set_remove(set, member.raw) }
         })
     }
 

@@ -220,7 +220,8 @@ pub(crate) struct Own<T: Threading> {
 
 /// The public counter that is to be changed then, and how.
 pub(crate) struct Relay<T: Threading> {
-    change: Guarded<Change>,
+    /// In a place of its own: it stays there whatever becomes of the block.
+    change: Box<Guarded<Change>>,
     /// Open until the change was made.
     _target: Arc<CounterCore<T>>,
 }
@@ -232,7 +233,7 @@ impl<T: Threading> Relay<T> {
         change.work.threshold = 1;
         change.work.op_type = kind;
         change.op = fi_op_cntr { cntr: target.as_ptr(), value };
-        Relay { change: Guarded::new(change), _target: Arc::clone(target) }
+        Relay { change: Box::new(Guarded::new(change)), _target: Arc::clone(target) }
     }
 }
 

@@ -500,6 +500,20 @@ pub(super) fn check_info(name: &'static str, info: &Info) -> Result<()> {
         return Err(Error::invalid(name, "FI_MULTICAST among the info's op_flags")
             .hint("send to a MulticastGroup: the flag goes with each message"));
     }
+    // What an operation does without asking must be what its verb takes it for: a receive that stays
+    // posted after its message, or a write that is injected whatever its length, would end in memory of
+    // others.
+    let plain = OpFlags::COMPLETION
+        | OpFlags::INJECT_COMPLETE
+        | OpFlags::TRANSMIT_COMPLETE
+        | OpFlags::DELIVERY_COMPLETE
+        | OpFlags::MATCH_COMPLETE
+        | OpFlags::COMMIT_COMPLETE;
+    let odd = (info.tx().op_flags() | info.rx().op_flags()).difference(plain);
+    if !odd.is_empty() {
+        return Err(Error::invalid(name, format!("{odd} among the info's op_flags"))
+            .hint("flags other than levels go with each operation, or have a verb of their own"));
+    }
     crate::op::prefix::check(info)
 }
 

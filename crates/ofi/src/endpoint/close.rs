@@ -12,6 +12,7 @@
 //!    handing out entries of a closed endpoint. Elsewhere the buffers are held for good.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::NonNull,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -59,6 +60,7 @@ impl<T: Threading> Core<T> {
         }
         let closed = Error::closed("endpoint");
         let mut after = Deferred::new();
+        self.lane().closing();
         self.lane().fail_backlog(&closed, &mut after);
         self.lane().works.cancel_all(self.lane(), &mut after);
         after.run();
@@ -66,6 +68,10 @@ impl<T: Threading> Core<T> {
         let left = self.drain(queues, timeout);
         let provider = self.provider();
         if !aliases {
+            return Err(self.leak(left));
+        }
+        if left > 0 && self.lane().works.are_queued() {
+            // What may yet be started would find the endpoint gone, or what it stands on.
             return Err(self.leak(left));
         }
         if self.parents.keep_open(provider) || left > 0 && self.parents.keep_alias() {
@@ -79,8 +85,7 @@ impl<T: Threading> Core<T> {
                 || quirks::has_segments(provider) && self.lane().receives_in_flight()
                 || self.parents.minds(provider, !self.lane().receives_in_flight())
         };
-        // What may yet be started would find the endpoint gone.
-        if left > 0 && (self.lane().works.are_queued() || crashes()) {
+        if left > 0 && crashes() {
             return Err(self.leak(left));
         }
         if !self.leave_groups() {
@@ -120,11 +125,12 @@ impl<T: Threading> Core<T> {
         let cancel = |again: bool| {
             for slot in lane.slots() {
                 let state = slot.state.load();
+                if state & PROVIDER == 0 || state & DONE != 0 || again && !slot.has_many() {
+                    continue;
+                }
                 // SAFETY: the table is written before PROVIDER is set and stays until the slot is
-                // used again, which no post does any more.
-                let receives = unsafe { slot.table() }.receives;
-                let wanted = !again || slot.has_many();
-                if state & PROVIDER != 0 && state & DONE == 0 && receives && wanted {
+                // used again, which no post does any more: the lane is closing.
+                if unsafe { slot.table() }.receives {
                     // Where it cannot be cancelled, the close ends it.
                     let _ = lane.cancel(slot);
                 }
@@ -281,13 +287,13 @@ impl<T: Threading> Core<T> {
     /// Leaves the endpoint open for good: closing it would crash, or failed.
     #[cold]
     pub(super) fn leak(&self, left: usize) -> Error {
+        self.fid.leak();
         for lane in self.lanes() {
             // SAFETY: a lane is retired only after the close, which is not done.
             unsafe { lane.as_ref() }.shut();
         }
         self.tallies.iter().for_each(|tally| tally.close(false));
         std::mem::forget(self.tallies.clone());
-        self.fid.leak();
         self.domain.leak();
         count_leaked_operations(left);
         // Whatever the endpoint stands on stays.
@@ -314,7 +320,16 @@ impl<T: Threading> Core<T> {
 
 impl<T: Threading> Drop for Core<T> {
     fn drop(&mut self) {
-        // Logged where it matters; there is nobody to tell.
-        let _ = self.shut_down(DROP_BOUND);
+        // Logged where it matters; there is nobody to tell. Wakers and drops of buffers run on the way,
+        // and may panic: the fid is not to be closed behind the lane's back then.
+        let close = |core: &mut Core<T>| drop(core.shut_down(DROP_BOUND));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| close(self))) {
+            if catch_unwind(AssertUnwindSafe(|| close(self))).is_err() {
+                self.fid.leak();
+                self.domain.leak();
+                let _ = catch_unwind(AssertUnwindSafe(|| self.leak(self.in_flight())));
+            }
+            resume_unwind(panic);
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     counter::{self, CounterCore},
     domain::DomainCore,
     error::{Needs, check},
-    object::{CloseError, Owned, refuse_fork},
+    object::{CloseError, Owned, forked, refuse_fork},
     quirks::{Defect, quirk},
     raw_cq::{self, RawCqCore},
     threading::{Shared, Threading},
@@ -359,6 +359,11 @@ impl<T: Threading> RawEndpoint<T> {
     }
 
     fn shut(&self) -> Result<()> {
+        if forked() {
+            // Readers of the parent's are counted in the gates, and will never leave them.
+            self.fid.leak();
+            return Err(Error::new(crate::ErrorKind::Forked, "fi_close"));
+        }
         let near = !self.fid.is_closed() && local::concerns(&self.info);
         if near {
             // As in `close.rs`.

@@ -96,11 +96,14 @@ impl Link {
 
     /// Leaves a waker that the next event calls.
     pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {
-        lock(&self.0).wakers.set(key, waker);
+        let waker = waker.clone();
+        let old = lock(&self.0).wakers.set(key, waker);
+        drop(old);
     }
 
     pub(crate) fn deregister(&self, key: &mut Option<u64>) {
-        lock(&self.0).wakers.remove(key);
+        let old = lock(&self.0).wakers.remove(key);
+        drop(old);
     }
 }
 
@@ -207,11 +210,14 @@ impl Door {
     }
 
     pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {
-        lock(&self.0).wakers.set(key, waker);
+        let waker = waker.clone();
+        let old = lock(&self.0).wakers.set(key, waker);
+        drop(old);
     }
 
     pub(crate) fn deregister(&self, key: &mut Option<u64>) {
-        lock(&self.0).wakers.remove(key);
+        let old = lock(&self.0).wakers.remove(key);
+        drop(old);
     }
 }
 
@@ -280,11 +286,14 @@ impl Joining {
 
     /// Leaves a waker that its end calls.
     pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) {
-        lock(&self.state).wakers.set(key, waker);
+        let waker = waker.clone();
+        let old = lock(&self.state).wakers.set(key, waker);
+        drop(old);
     }
 
     pub(crate) fn deregister(&self, key: &mut Option<u64>) {
-        lock(&self.state).wakers.remove(key);
+        let old = lock(&self.state).wakers.remove(key);
+        drop(old);
     }
 }
 
@@ -296,22 +305,29 @@ struct Wakers {
 }
 
 impl Wakers {
-    /// Leaves a waker under `key`, which is made where there is none.
-    fn set(&mut self, key: &mut Option<u64>, waker: &Waker) {
+    /// Leaves a waker under `key`, which is made where there is none. Gives back the one that was there:
+    /// its drop is the user's code, and waits until the lock is let go of.
+    #[must_use]
+    fn set(&mut self, key: &mut Option<u64>, waker: Waker) -> Option<Waker> {
         let key = *key.get_or_insert_with(|| {
             self.last += 1;
             self.last
         });
         match self.list.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, old)) => old.clone_from(waker),
-            None => self.list.push((key, waker.clone())),
+            Some((_, old)) => Some(std::mem::replace(old, waker)),
+            None => {
+                self.list.push((key, waker));
+                None
+            }
         }
     }
 
-    fn remove(&mut self, key: &mut Option<u64>) {
-        if let Some(key) = key.take() {
-            self.list.retain(|(known, _)| *known != key);
-        }
+    /// As [`set`](Self::set), without another.
+    #[must_use]
+    fn remove(&mut self, key: &mut Option<u64>) -> Option<Waker> {
+        let key = key.take()?;
+        let at = self.list.iter().position(|(known, _)| *known == key)?;
+        Some(self.list.swap_remove(at).1)
     }
 
     fn take(&mut self, woken: &mut Vec<Waker>) {

@@ -108,7 +108,10 @@ impl Action {
                     Error::invalid("collective", format!("the root, {root:?}, is no member"))
                 })?;
                 let by_rank = quirk(provider, Defect::RootIsRank).is_some();
-                (if by_rank { rank as u64 } else { root.raw() }, rank == group.rank())
+                (
+                    if by_rank { rank as u64 } else { group.members()[rank].raw() },
+                    rank == group.rank(),
+                )
             }
         };
         Ok(Action {

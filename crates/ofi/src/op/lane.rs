@@ -49,7 +49,7 @@ pub(crate) struct Lane<T: Threading> {
     /// Slots still away once the lane is closed.
     away: T::Word,
     /// Whether `fid` may still be used; a cancel holds it for its call.
-    open: T::Lock<bool>,
+    open: T::Lock<State>,
     /// Not 0 once the endpoint is gone and operations are left that nothing will end.
     lost: T::Word,
     backlog: T::Lock<Vec<Waiting<T>>>,
@@ -73,6 +73,15 @@ pub(crate) struct Habits {
     pub(crate) discards_by_flag: bool,
     /// They leave an entry only where they fail, see [`Tally`](super::Tally).
     pub(crate) batched: bool,
+}
+
+/// What may be done with the endpoint of a lane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Cancels alone.
+    Closing,
+    Shut,
 }
 
 /// Posts to one destination that wait for room, in order.
@@ -100,7 +109,7 @@ impl<T: Threading> Lane<T> {
             chunks: std::array::from_fn(|_| T::Word::new(0)),
             total: T::Lock::new(0),
             away: T::Word::new(0),
-            open: T::Lock::new(true),
+            open: T::Lock::new(State::Open),
             lost: T::Word::new(0),
             backlog: T::Lock::new(Vec::new()),
             works: Works::new(),
@@ -319,7 +328,7 @@ impl<T: Threading> Lane<T> {
             return Err(Error::new(crate::ErrorKind::Forked, "fi_cancel"));
         }
         let open = self.open.lock();
-        if !*open {
+        if *open == State::Shut {
             return Err(Error::closed("fi_cancel"));
         }
         // SAFETY: `open` holds off the close, so the fid is valid; the context is this slot's, and
@@ -360,12 +369,21 @@ impl<T: Threading> Lane<T> {
     /// Runs `f` if the endpoint is open, which holds off its close.
     pub(crate) fn while_open<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
         let open = self.open.lock();
-        open.then(f)
+        (*open == State::Open).then(f)
+    }
+
+    /// From here on nothing new is posted through [`while_open`](Self::while_open): the endpoint is about
+    /// to look what is in flight.
+    pub(crate) fn closing(&self) {
+        let mut open = self.open.lock();
+        if *open == State::Open {
+            *open = State::Closing;
+        }
     }
 
     /// From here on nothing is cancelled, retried or posted: the fid is about to close.
     pub(crate) fn shut(&self) {
-        *self.open.lock() = false;
+        *self.open.lock() = State::Shut;
     }
 
     /// Whether a new post of this class would overtake one that waits.

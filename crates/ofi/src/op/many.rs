@@ -136,7 +136,8 @@ impl<B, T: Threading> MultiRecvOp<'_, B, T> {
 
     /// Bits of the tag that do not matter.
     pub fn ignore(mut self, mask: u64) -> Self {
-        self.matching.ignore = mask;
+        // As for any receive.
+        self.matching.ignore = mask & self.core.limits.tag_bits;
         self.matching.tagged = Wide::Yes;
         self
     }
@@ -255,7 +256,9 @@ fn fits_whole<T: Threading>(core: &Core<T>, longest: Option<usize>, least: usize
     core.receive.core.tells_place()
         && (quirks::checks_many(provider)
             || longest.is_some_and(|longest| {
-                longest <= least && longest <= quirks::taken_at_once(provider, &core.info)
+                quirks::holds_many(provider)
+                    && longest <= least
+                    && longest <= quirks::taken_at_once(provider, &core.info)
             }))
 }
 

@@ -7,7 +7,9 @@ use std::{
 
 use super::{
     CompletionLevel, Data, Failed, Op, Operation, Returned, SendOp, SendVerb, WaitError, Wide,
-    WriteOp, rma::Targets, slot::QUEUED,
+    WriteOp,
+    rma::Targets,
+    slot::{DONE, QUEUED},
 };
 use crate::{
     Buf, Error, MsgOrder,
@@ -88,7 +90,7 @@ where
             Ok(write) => write,
             Err(failed) => return Err(untold(failed, message.buffer)),
         };
-        if !ordered || is_queued(&write) {
+        if !ordered || may_be_refused(&write) {
             let buffer = match write.await {
                 Ok((_, buffer)) => buffer,
                 Err(failed) => return Err(untold(failed, message.buffer)),
@@ -118,7 +120,7 @@ where
             Ok(write) => write,
             Err(failed) => return Err(untold(failed, message.buffer)),
         };
-        if !ordered || is_queued(&write) {
+        if !ordered || may_be_refused(&write) {
             let buffer = match within(write, deadline) {
                 Ok(buffer) => buffer,
                 Err(failed) => return Err(untold(failed, message.buffer)),
@@ -133,9 +135,10 @@ where
     }
 }
 
-/// Whether it waits for room: it may yet be refused, and must not have been told of then.
-fn is_queued<V: super::Verb, B, T: Threading>(op: &Op<V, B, T>) -> bool {
-    op.slot().state.load() & QUEUED != 0
+/// Whether it may yet be refused, or may have been: it waits for room, or has ended. It must not have
+/// been told of then.
+fn may_be_refused<V: super::Verb, B, T: Threading>(op: &Op<V, B, T>) -> bool {
+    op.slot().state.load() & (QUEUED | DONE) != 0
 }
 
 /// The buffer of an operation that ends by then; the others are given up.

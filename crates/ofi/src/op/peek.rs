@@ -104,7 +104,8 @@ pub struct ClaimVerb {
 
 /// The next message of anybody, with any tag.
 pub(crate) fn peek<T: Threading>(core: &Core<T>) -> PeekOp<'_, T> {
-    let any = RecvVerb { ignore: u64::MAX, tagged: Wide::Yes, ..RecvVerb::ANY };
+    // Bits that tags cannot have are the provider's own: messages of its collectives have them.
+    let any = RecvVerb { ignore: core.limits.tag_bits, tagged: Wide::Yes, ..RecvVerb::ANY };
     let mut operation = Operation::new(core, PeekVerb(any), (), None);
     if quirk(core.provider(), Defect::PeekReceives).is_some() {
         let error = Error::unsupported("fi_trecvmsg", Needs::Property("looks for messages"));

@@ -199,13 +199,7 @@ const REMOVED: isize = isize::MIN;
 /// Whether the provider cannot have begun an operation that it did not take. Others it has given up
 /// after the first messages that were waiting for it, whose entries come.
 fn is_refused(status: isize) -> bool {
-    const AT_ONCE: [i32; 5] = [
-        ofi_sys::FI_EAGAIN,
-        ofi_sys::FI_ENOSYS,
-        ofi_sys::FI_EOPNOTSUPP,
-        ofi_sys::FI_EINVAL,
-        ofi_sys::FI_EOPBADSTATE,
-    ];
+    const AT_ONCE: [i32; 3] = [ofi_sys::FI_EAGAIN, ofi_sys::FI_ENOSYS, ofi_sys::FI_EOPNOTSUPP];
     AT_ONCE.iter().any(|&errno| status == -(errno as isize)) || status == REMOVED
 }
 

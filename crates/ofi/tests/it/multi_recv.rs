@@ -78,7 +78,7 @@ fn post<K: Kind, B: BufMut + 'static, T: Accepts<B>>(
 
 /// Whether the provider is given buffers as one, if nothing long comes.
 fn can_be_whole(provider: &str) -> bool {
-    !provider.ends_with("ofi_rxm") || ofi::version() >= ofi::Version::new(2, 0)
+    provider != "sockets" && ofi::version() >= ofi::Version::new(2, 1)
 }
 
 fn take<B: 'static, T: Mode>(receive: &mut MultiRecv<B, T>) -> Result<MultiRecvMessage<B>, Stop> {

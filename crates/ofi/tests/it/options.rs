@@ -7,6 +7,7 @@ use crate::harness::{LIMIT, List, Mode, Parent, Peer, Rig, Stop, Target, Verdict
 pub fn register(list: &mut List) {
     cases!(list, connectionless: unknown_options_are_told_apart options_of_efa_are_refused_elsewhere);
     cases!(list, connectionless: who_carries_out_what what_completions_mean_without_asking);
+    cases!(list, connectionless: flags_that_change_what_operations_are);
     cases!(list, rdm: the_least_of_a_multi_receive_is_kept quirk_6_option_before_enable);
 }
 
@@ -32,6 +33,29 @@ fn the_least_of_a_multi_receive_is_kept<K: Connectionless, T: Mode>(t: &Target) 
 /// A provider without an option says `None`, a library that is older than it `Unsupported`; setting
 /// one that cannot be set is never silent.
 // rule: L11
+/// What operations would do without asking: a receive that stays posted, a write that is injected.
+// rule: B1, B5
+fn flags_that_change_what_operations_are<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let both = [
+        t.hints(Caps::MSG).rx_op_flags(OpFlags::MULTI_RECV),
+        t.hints(Caps::MSG).tx_op_flags(OpFlags::INJECT),
+    ];
+    for hints in both {
+        // Not every provider offers it.
+        let Ok(found) = hints.query() else { continue };
+        let info = found.into_best();
+        if (info.rx().op_flags() | info.tx().op_flags())
+            .intersects(OpFlags::MULTI_RECV | OpFlags::INJECT)
+        {
+            let rig = Rig::<T>::on(info)?;
+            let opened = rig.endpoint::<K>();
+            let refused = matches!(&opened, Err(Stop::Failed(why)) if why.contains("op_flags"));
+            assert!(refused, "it was opened");
+        }
+    }
+    Ok(())
+}
+
 fn unknown_options_are_told_apart<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     let rig = Rig::<T>::open(t, Caps::MSG)?;
     let builder = || {

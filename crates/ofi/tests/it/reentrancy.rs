@@ -16,7 +16,7 @@ use ofi::{Caps, CompletionQueue, Connectionless, Shared};
 use crate::harness::{LIMIT, List, Mode, Pair, Target, Verdict, cases, pattern, progress_until};
 
 pub fn register(list: &mut List) {
-    cases!(list, connectionless: panicking_waker panicking_drop);
+    cases!(list, connectionless: panicking_waker panicking_waker_in_a_close panicking_drop);
     cases!(list, rdm_shared: waker_that_makes_progress waker_that_posts);
 }
 
@@ -59,6 +59,26 @@ fn panicking_waker<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
         send.wait(LIMIT)?;
     }
     p.warm()
+}
+
+/// The same while an endpoint closes, which calls wakers while it waits: it is closed once all the same,
+/// and what is left of it knows.
+fn panicking_waker_in_a_close<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let Pair { a, b, rig, .. } = Pair::<K, T>::open(t, Caps::MSG)?;
+    std::panic::set_hook(Box::new(|_| ()));
+    let waker = Waker::from(Arc::new(Panics(AtomicUsize::new(0))));
+    let mut receives: Vec<_> =
+        (0..40).map(|_| b.recv(vec![0; 16]).post()).collect::<Result<_, _>>()?;
+    assert!(Pin::new(&mut receives[0]).poll(&mut Context::from_waker(&waker)).is_pending());
+    // On some a receive ends with the close alone, which calls nobody on the way.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(b)));
+    drop(std::panic::take_hook());
+    for receive in receives {
+        let _ = receive.cancel();
+        assert!(receive.wait(LIMIT).is_err(), "nothing was sent");
+    }
+    drop((a, rig));
+    Ok(())
 }
 
 /// A buffer whose drop panics, dropped by whoever reads the queue.

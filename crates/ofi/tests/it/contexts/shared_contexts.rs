@@ -21,7 +21,9 @@ pub fn register(list: &mut List) {
         what_does_not_fit_together a_failed_endpoint_leaves_its_context
         shared_receive_of_two_processes
         sends_share_a_context sends_closed_in_any_order_in_flight
+        work_that_outlives_its_context
     );
+    list.leaks("shared_contexts::work_that_outlives_its_context");
 }
 
 /// Two endpoints on one shared receive context, and one that sends to them.
@@ -365,6 +367,30 @@ fn sends_share_a_context<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
     drop(ends);
     context.close().map_err(|error| Stop::Failed(error.to_string()))?;
     assert_eq!(ofi::leaked().objects, 0);
+    Ok(())
+}
+
+/// Work that was not started when its endpoint's handles, and then those of its transmit context, went:
+/// both stay for it.
+// rule: X11
+// quirk: 39
+fn work_that_outlives_its_context<K: Connectionless, T: Mode>(t: &Target) -> Verdict {
+    let caps = Caps::MSG | Caps::TAGGED | Caps::TRIGGER;
+    let rig = Rig::<T>::on(query(t, caps, Hints::share_tx_context)?)?;
+    let context = rig.domain.shared_transmit(&rig.info)?;
+    let end = || -> Result<Endpoint<K, T>, Stop> {
+        let builder = rig.domain.endpoint::<K>(&rig.info).address_vector(&rig.av);
+        Ok(builder.completion_queue(&rig.cq).shared_transmit(&context).enable()?)
+    };
+    let (from, at) = (end()?, end()?);
+    let to = rig.av.insert(&at.name()?)?;
+    let counter = rig.domain.counter()?;
+    let receive = at.recv(vec![0; 64]).post()?;
+    let work = from.send(pattern(64, 3), to).when(counter.at(1)).queue()?;
+    drop((from, work, context));
+    counter.add(1)?;
+    let (received, buffer) = receive.wait(LIMIT)?;
+    assert_eq!((received.len(), buffer), (64, pattern(64, 3)));
     Ok(())
 }
 
