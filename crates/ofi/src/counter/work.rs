@@ -82,7 +82,8 @@ impl<T: Threading> Threshold<'_, T> {
     /// Has the provider add to `counter` at that moment. This call returns at once.
     ///
     /// `counter` is one that was opened after the one that is waited for. It stays open until the
-    /// change was made or the other one is closed, which cancels the change.
+    /// next change is asked for after this one was made, or the other one is closed, which cancels the
+    /// change.
     ///
     /// # Errors
     ///

@@ -55,8 +55,10 @@ impl<T: Threading> Core<T> {
             }
             _ => error,
         })?;
+        let mut limits = self.limits.clone();
+        limits.level = level.flag().raw();
         Ok(Core::new(Parts {
-            limits: self.limits.clone(),
+            limits,
             habits: self.lane().habits,
             // SAFETY: fi_ep_alias succeeded.
             fid: unsafe { Owned::new(fid, NAME)? },

@@ -139,7 +139,8 @@ impl<K: Kind, T: Threading> EndpointBuilder<K, T> {
     ///
     /// The provider counts every successful operation of the endpoint's batches exactly once, when it has
     /// ended as its level says and not before, and nothing else in its class; no operation that failed, and
-    /// none that it refused to take. Otherwise memory comes back that it may still touch.
+    /// none that it refused to take; and it leaves no entry for a success. Otherwise memory comes back that
+    /// it may still touch.
     pub unsafe fn trust_counters(mut self) -> Self {
         self.trusted = true;
         self
