@@ -93,7 +93,7 @@ pub struct CqCore<T: Threading> {
     reader: T::Lock<Reader<T>>,
     /// The endpoints bound to this queue.
     lanes: T::Lock<Vec<NonNull<Lane<T>>>>,
-    /// Not 0 if entries may have contexts that are no slots (quirk 53).
+    /// Not 0 if entries may have contexts that are no slots (quirks 29 and 53).
     guarded: T::Word,
     /// Posts that wait for room on those, and batches that somebody should look at.
     pub(crate) backlogged: T::Word,
@@ -348,7 +348,7 @@ impl<T: Threading> CqCore<T> {
     /// Whether entries have to be looked at for contexts that are no slots.
     #[inline]
     fn sifts(&self) -> bool {
-        self.shape.foreign || self.guarded.load() != 0
+        self.guarded.load() != 0
     }
 
     pub(crate) fn attach_tally(&self, tally: &Arc<Tally<T>>) {

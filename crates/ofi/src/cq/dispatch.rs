@@ -15,7 +15,7 @@ const TAGGED: u8 = 2;
 
 impl<T: Threading> CqCore<T> {
     /// Reads one batch and hands every entry to its slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_batch(&self, reader: &mut Reader<T>, after: &mut Deferred<T>) -> usize {
         if !reader.open {
             return 0;

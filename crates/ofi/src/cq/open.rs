@@ -108,6 +108,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
             foreign: quirk(info.provider(), Defect::EntriesComeLate).is_some(),
         };
         let error_data = info.domain().max_err_data().clamp(64, 4096);
+        let guarded = T::Word::new(u64::from(shape.foreign));
         let core = Arc::new(CqCore {
             fid,
             shape,
@@ -120,7 +121,7 @@ impl<T: Threading> CompletionQueueBuilder<T> {
                 fatal: None,
             }),
             lanes: T::Lock::new(Vec::new()),
-            guarded: T::Word::new(0),
+            guarded,
             backlogged: T::Word::new(0),
             tallies: T::Lock::new(Vec::new()),
             unsolicited: Mutex::default(),

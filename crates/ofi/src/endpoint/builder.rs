@@ -664,6 +664,7 @@ impl Limits {
                     format => u64::MAX >> format.leading_zeros(),
                 },
             prefix: crate::op::prefix::size(info) as u32,
+            special: crate::op::prefix::size(info) > 0 || mr_mode.contains(MrMode::LOCAL),
             local_registration: mr_mode.contains(MrMode::LOCAL),
             device_registration: mr_mode.contains(MrMode::HMEM),
             collective_registration: mr_mode.contains(MrMode::COLLECTIVE),

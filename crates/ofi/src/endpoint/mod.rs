@@ -183,6 +183,8 @@ pub(crate) struct Limits {
     pub(crate) tag_bits: u64,
     /// Room that the provider needs before each message (FI_MSG_PREFIX, rule B10).
     pub(crate) prefix: u32,
+    /// Whether there is a prefix, or every buffer must come with a descriptor: looked at first.
+    pub(crate) special: bool,
     /// Every buffer must come with a descriptor (FI_MR_LOCAL, rule M3).
     pub(crate) local_registration: bool,
     /// Only what asks for an entry has one (FI_SELECTIVE_COMPLETION).

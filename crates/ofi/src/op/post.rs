@@ -244,13 +244,15 @@ pub(super) fn check<V: Verb, T: Threading>(
     to: Option<Address>,
 ) -> Result<()> {
     let limits = &core.limits;
-    if V::HEADED && list.head() != limits.prefix as usize {
+    // Mostly neither is there, and of most buffers it is known that they have none.
+    let headed = V::HEADED && (limits.special || list.head() != 0);
+    if headed && list.head() != limits.prefix as usize {
         return Err(prefix::misfit(core, V::NAME, list.head()));
     }
     let good = verb.needs() & !caps == 0
         && list.count() <= limits.pieces::<V>()
         && (V::RECEIVES || list.total() - list.head() <= limits.message)
-        && (!limits.local_registration || list.unregistered() == 0)
+        && (!limits.special || !limits.local_registration || list.unregistered() == 0)
         && !list.is_foreign(core.domain(), core.scope())
         && !limits.refuse_device(list)
         && verb.keys() & !u64::from(limits.keys) == 0
