@@ -155,6 +155,7 @@ const V1_17: Version = Version::OLDEST;
 const V1_18: Version = Version::new(1, 18);
 const V1_20: Version = Version::new(1, 20);
 const V1_21: Version = Version::new(1, 21);
+const V1_22: Version = Version::new(1, 22);
 const V2_0: Version = Version::new(2, 0);
 const V2_1: Version = Version::new(2, 1);
 const V2_5: Version = Version::new(2, 5);

@@ -1,6 +1,6 @@
 //! The table, in the order of the numbers by which tests and comments name its entries.
 
-use super::{Defect, Quirk, V1_17, V1_18, V1_20, V1_21, V2_0, V2_1, V2_5};
+use super::{Defect, Quirk, V1_17, V1_18, V1_20, V1_21, V1_22, V2_0, V2_1, V2_5};
 
 const SRX_OVERRUN: &str = "a message that is longer than what is left of a multi-receive buffer makes the \
                            provider write the next one behind the buffer";
@@ -335,7 +335,7 @@ pub const QUIRKS: &[Quirk] = &[
         id: 38,
         provider: "shm",
         from: V1_17,
-        until: Some(V2_0),
+        until: Some(V1_22),
         defect: Defect::SharedReceiveCrashes,
         text: "fi_close of what fi_srx_context opened crashes",
     },
