@@ -20,6 +20,8 @@ pub const COUNTING: [&str; 2] = ["--features", "ofi-sys/count-calls"];
 const VARIABLE: &str = "OFI_COUNT_CALLS";
 
 const NONE_HAS_IT: &str = "no software provider of either generation has it: EFA and CXI do";
+const WRITTEN_DOWN: &str = "no software provider of either generation has it: the provider for tests writes \
+                            the call down, and refuses it";
 const PROFILES: &str = "providers have profiles only where libfabric was built with them";
 const AS_MESSAGE: &str =
     "what has several pieces, or flags, goes as a message: fi_sendmsg, fi_tsendmsg";
@@ -28,14 +30,17 @@ const LOOKS: &str = "waiting is looking, and sleeping on a descriptor: this call
 
 /// Functions that carry an alias, and that nothing here brings to a success: why that is right.
 const NEVER: &[(&str, &str)] = &[
+    ("fi_alltoall", WRITTEN_DOWN),
     ("fi_av_insert_auth_key", NONE_HAS_IT),
     ("fi_av_lookup_auth_key", NONE_HAS_IT),
     ("fi_av_set_user_id", NONE_HAS_IT),
+    ("fi_barrier2", "without flags it is fi_barrier"),
     ("fi_cntr_wait", LOOKS),
     ("fi_compare_atomicv", "operands and results are one piece each: fi_compare_atomic"),
     ("fi_eq_sread", LOOKS),
     ("fi_fabric2", "the same as fi_fabric for what `Fabric::open` takes"),
     ("fi_fetch_atomicv", "operands and results are one piece each: fi_fetch_atomic"),
+    ("fi_gather", WRITTEN_DOWN),
     ("fi_get_val", NONE_HAS_IT),
     ("fi_open_ops", NONE_HAS_IT),
     ("fi_profile_close", PROFILES),
@@ -47,7 +52,7 @@ const NEVER: &[(&str, &str)] = &[
     ("fi_profile_reset", PROFILES),
     ("fi_profile_start_reads", PROFILES),
     ("fi_query_atomic", "fi_atomicvalid and its like say the same of an endpoint"),
-    ("fi_recvmsg", "a receive has no flags of its own: fi_recv, fi_recvv"),
+    ("fi_reduce_scatter", WRITTEN_DOWN),
     ("fi_sendv", AS_MESSAGE),
     ("fi_set_ops", NONE_HAS_IT),
     ("fi_set_val", NONE_HAS_IT),
