@@ -20,8 +20,8 @@ pub const COUNTING: [&str; 2] = ["--features", "ofi-sys/count-calls"];
 const VARIABLE: &str = "OFI_COUNT_CALLS";
 
 const NONE_HAS_IT: &str = "no software provider of either generation has it: EFA and CXI do";
-const WRITTEN_DOWN: &str = "no software provider of either generation has it: the provider for tests writes \
-                            the call down, and refuses it";
+const NO_GROUP: &str = "no software provider of either generation has it, and the provider for tests no \
+                        group to call it on";
 const PROFILES: &str = "providers have profiles only where libfabric was built with them";
 const AS_MESSAGE: &str =
     "what has several pieces, or flags, goes as a message: fi_sendmsg, fi_tsendmsg";
@@ -30,7 +30,7 @@ const LOOKS: &str = "waiting is looking, and sleeping on a descriptor: this call
 
 /// Functions that carry an alias, and that nothing here brings to a success: why that is right.
 const NEVER: &[(&str, &str)] = &[
-    ("fi_alltoall", WRITTEN_DOWN),
+    ("fi_alltoall", NO_GROUP),
     ("fi_av_insert_auth_key", NONE_HAS_IT),
     ("fi_av_lookup_auth_key", NONE_HAS_IT),
     ("fi_av_set_user_id", NONE_HAS_IT),
@@ -40,7 +40,7 @@ const NEVER: &[(&str, &str)] = &[
     ("fi_eq_sread", LOOKS),
     ("fi_fabric2", "the same as fi_fabric for what `Fabric::open` takes"),
     ("fi_fetch_atomicv", "operands and results are one piece each: fi_fetch_atomic"),
-    ("fi_gather", WRITTEN_DOWN),
+    ("fi_gather", NO_GROUP),
     ("fi_get_val", NONE_HAS_IT),
     ("fi_open_ops", NONE_HAS_IT),
     ("fi_profile_close", PROFILES),
@@ -52,7 +52,7 @@ const NEVER: &[(&str, &str)] = &[
     ("fi_profile_reset", PROFILES),
     ("fi_profile_start_reads", PROFILES),
     ("fi_query_atomic", "fi_atomicvalid and its like say the same of an endpoint"),
-    ("fi_reduce_scatter", WRITTEN_DOWN),
+    ("fi_reduce_scatter", NO_GROUP),
     ("fi_sendv", AS_MESSAGE),
     ("fi_set_ops", NONE_HAS_IT),
     ("fi_set_val", NONE_HAS_IT),
